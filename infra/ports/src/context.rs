@@ -1,0 +1,24 @@
+//! What a handler is given: every port, wired once at start.
+
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+
+use crate::{Clock, Queue, Schedule, Table};
+
+/// The ports.
+#[derive(Clone)]
+pub struct Context {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The event store: the one table with a change feed.
+    pub events: Arc<dyn Table>,
+    /// Everything else that is kept in items.
+    pub items: Arc<dyn Table>,
+    /// Pages, details, states and what is too large for an item.
+    pub blobs: Arc<dyn ObjectStore>,
+    /// Requests to the engine.
+    pub requests: Arc<dyn Queue>,
+    /// Refreshes and rollups.
+    pub schedule: Arc<dyn Schedule>,
+}

@@ -1,0 +1,42 @@
+//! Requests: what the dispatcher, the daily rollup, repair and backfill ask of the engine. One kind for all of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::Date;
+use crate::time::Timestamp;
+
+/// Local days one request may span.
+pub const REQUEST_DAYS_MAX: usize = 366;
+
+/// Compute the snapshots of these local days.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComputeSnapshotRequest {
+    /// Whose.
+    pub tenant: String,
+    /// Which insight.
+    pub insight: String,
+    /// The definition it was asked for; another one makes the request stale.
+    pub fingerprint: String,
+    /// First local day.
+    pub first: Date,
+    /// Last local day, included.
+    pub last: Date,
+    /// Why.
+    pub reason: Reason,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+}
+
+/// Why a snapshot is computed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The refresh schedule: the running day, by the derived strategy.
+    Refresh,
+    /// The daily rollup: the closed day, scanned and compared with the running totals.
+    Rollup,
+    /// A day changed after it had closed.
+    Repair,
+    /// History; the backfill's id.
+    Backfill(String),
+}
