@@ -1,1 +1,66 @@
-//! Placeholder.
+//! The HTTP interface: send events, define insights, read snapshots. The same router locally and on Lambda.
+//!
+//! In: requests. Out: answers whose numbers are the stored ones, with their completeness. This crate computes nothing
+//! on a read but the merging of stored days, and never answers a write before it is durable.
+
+mod access;
+mod backfills;
+mod events;
+mod insights;
+mod keys;
+mod openapi;
+mod plan;
+mod problem;
+mod read;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use tidemill_ports::Context;
+use tidemill_schemas::event::REQUEST_BYTES_MAX;
+use tokio::sync::Semaphore;
+
+pub use access::{Right, add as add_key};
+pub use problem::Problem;
+
+/// Requests with events that may be under way at once; more are answered 429.
+pub const EVENT_REQUESTS_MAX: usize = 64;
+
+/// What the routes share.
+#[derive(Clone)]
+pub struct Api {
+    context: Arc<Context>,
+    /// Whether a caller without a key may do everything: on loopback only.
+    open: bool,
+    sending: Arc<Semaphore>,
+}
+
+/// The router over `context`. `open`: callers without a key may do everything, as on loopback.
+pub fn router(context: Arc<Context>, open: bool) -> Router {
+    let api = Api { context, open, sending: Arc::new(Semaphore::new(EVENT_REQUESTS_MAX)) };
+    Router::new()
+        .route("/v1/events", post(events::send).get(events::export))
+        .route("/v1/quarantine", get(events::quarantine))
+        .route("/v1/plan", post(plan::plan))
+        .route("/v1/insights", get(insights::list))
+        .route("/v1/insights/{name}", get(insights::get).put(insights::put).delete(insights::delete))
+        .route("/v1/insights/{name}/explain", get(insights::explain))
+        .route("/v1/insights/{name}/digest", get(read::digest))
+        .route("/v1/insights/{name}/series", get(read::series))
+        .route("/v1/insights/{name}/breakdown", get(read::breakdown))
+        .route("/v1/backfills", post(backfills::begin).get(backfills::list))
+        .route("/v1/backfills/{id}", get(backfills::get))
+        .route("/v1/backfills/{id}/resume", post(backfills::resume))
+        .route("/v1/keys", get(keys::list).post(keys::add))
+        .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
+        .route("/v1/status", get(status::status))
+        .route("/healthz", get(status::healthz))
+        .route("/metrics", get(status::metrics))
+        .route("/openapi.json", get(openapi::openapi))
+        .fallback(|| async { Problem::not_found("there is nothing at this path; /openapi.json lists what there is") })
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .with_state(api)
+}

@@ -1,1 +1,15 @@
-//! Placeholder.
+//! From producers to pages: requests into the event store, its change feed into Parquet.
+//!
+//! `on_events` takes a request's body and answers once it is durable; `on_seal` turns the feed's changes into pages and
+//! commits them to the manifest. Codecs, page building and file conversion are pure; only `on_*` and `*_store` touch
+//! ports. This crate knows nothing of insights.
+
+pub mod codec;
+pub mod event_store;
+pub mod import;
+pub mod manifest;
+pub mod on_events;
+pub mod on_seal;
+pub mod page;
+pub mod page_store;
+pub mod quarantine_store;

@@ -242,6 +242,29 @@ pub fn totals_partition(tenant: &Tenant, insight: &str, fingerprint: &str, day: 
     tenant.half("total").text(insight).text(fingerprint).date(day).end()
 }
 
+/// From which feed positions on an insight's running totals count.
+pub fn coverage(tenant: &Tenant, insight: &str, fingerprint: &str) -> Key {
+    Key {
+        partition: tenant.half("coverage").text(insight).end(),
+        sort: Encoder::default().text(fingerprint).end(),
+    }
+}
+
+/// How far the daily rollup of a zone has come.
+pub fn rolled_up(tenant: &Tenant, zone: &str) -> Key {
+    Key { partition: tenant.half("rolled_up").end(), sort: Encoder::default().text(zone).end() }
+}
+
+/// What was counted about an insight: drift, stale requests.
+pub fn tally(tenant: &Tenant, insight: &str) -> Key {
+    Key { partition: tallies_partition(tenant), sort: Encoder::default().text(insight).end() }
+}
+
+/// The partition of [`tally`].
+pub fn tallies_partition(tenant: &Tenant) -> Vec<u8> {
+    tenant.half("tally").end()
+}
+
 /// How far a consumer has come in a feed shard.
 pub fn progress(consumer: &str, shard: &str) -> Key {
     Key { partition: progress_partition(consumer), sort: Encoder::default().text(shard).end() }
@@ -285,12 +308,9 @@ pub fn snapshots_partition(tenant: &Tenant, insight: &str, fingerprint: &str, pe
     tenant.half("snapshot").text(insight).text(fingerprint).text(period.word()).end()
 }
 
-/// The mark that a scheduled time of an insight was dispatched.
-pub fn dispatch(tenant: &Tenant, insight: &str, what: &str, at_micros: i64) -> Key {
-    Key {
-        partition: tenant.half("dispatch").text(insight).end(),
-        sort: Encoder::default().text(what).number(at_micros.unsigned_abs().into()).end(),
-    }
+/// The last scheduled time of an insight that was dispatched, per kind of dispatch.
+pub fn dispatch(tenant: &Tenant, insight: &str, what: &str) -> Key {
+    Key { partition: tenant.half("dispatch").text(insight).end(), sort: Encoder::default().text(what).end() }
 }
 
 /// A quarantined record.
@@ -324,6 +344,19 @@ pub fn activity(tenant: &Tenant) -> Key {
 /// A backfill, by its id.
 pub fn backfill(tenant: &Tenant, id: &str) -> Key {
     Key { partition: backfills_partition(tenant), sort: Encoder::default().text(id).end() }
+}
+
+/// What became of one request of a backfill.
+pub fn backfill_outcome(tenant: &Tenant, id: &str, insight: &str, first: Date) -> Key {
+    Key {
+        partition: backfill_outcomes_partition(tenant, id),
+        sort: Encoder::default().text(insight).date(first).end(),
+    }
+}
+
+/// The partition of [`backfill_outcome`].
+pub fn backfill_outcomes_partition(tenant: &Tenant, id: &str) -> Vec<u8> {
+    tenant.half("backfill_outcome").text(id).end()
 }
 
 /// The partition of [`backfill`].

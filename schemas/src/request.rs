@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::Date;
+use crate::definition::Refresh;
 use crate::time::Timestamp;
 
 /// Local days one request may span.
@@ -39,4 +40,29 @@ pub enum Reason {
     Repair,
     /// History; the backfill's id.
     Backfill(String),
+}
+
+/// What a schedule hands to its handler when it fires.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "fire")]
+pub enum Firing {
+    /// The dispatcher: refresh the running day of every insight of this rate.
+    Refresh {
+        /// Whose.
+        tenant: String,
+        /// Which rate; `None`: every one, at once.
+        refresh: Option<Refresh>,
+    },
+    /// Look at the days that changed after they had closed.
+    Repair {
+        /// Whose.
+        tenant: String,
+    },
+    /// The daily rollup of the insights in a zone.
+    Rollup {
+        /// Whose.
+        tenant: String,
+        /// The IANA name.
+        zone: String,
+    },
 }

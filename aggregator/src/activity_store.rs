@@ -1,0 +1,132 @@
+//! The activity store: schedules are armed by the first event after silence and disarmed by a quiet spell, so an idle
+//! month makes no call at all.
+//!
+//! In: notes that events came, or that a tick found nothing new. Out: schedules put and removed. Order matters: a
+//! schedule is put before it is noted as armed and removed before it is noted as disarmed, so that a crash in between
+//! leaves at worst a tick too many, or silence that the next event after [`QUIET_SECONDS`](crate::dispatch) ends.
+
+use tidemill_ports::{Condition, Context, Effect, Error, Item, Write};
+use tidemill_schemas::definition::Definition;
+use tidemill_schemas::keys::{self, Tenant};
+
+use crate::definition_store::Held;
+use crate::dispatch::{self, Activity};
+
+/// The activity store of a context.
+#[derive(Clone, Copy)]
+pub struct ActivityStore<'a> {
+    context: &'a Context,
+}
+
+impl<'a> ActivityStore<'a> {
+    /// The store over `context`.
+    pub fn new(context: &'a Context) -> ActivityStore<'a> {
+        ActivityStore { context }
+    }
+
+    /// The tenant's activity.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn get(&self, tenant: &Tenant) -> Result<Activity, Error> {
+        Ok(self.load(tenant).await?.0)
+    }
+
+    /// Notes that events came, and arms what is not armed.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn touch(&self, tenant: &Tenant, definitions: &[Held]) -> Result<(), Error> {
+        let (activity, _) = self.load(tenant).await?;
+        if activity.is_fresh(self.context.clock.now()) {
+            return Ok(());
+        }
+        self.arm(tenant, definitions).await
+    }
+
+    /// Arms every schedule these definitions need, and fires once at once if something was not armed.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn arm(&self, tenant: &Tenant, definitions: &[Held]) -> Result<(), Error> {
+        let definitions: Vec<&Definition> = definitions.iter().map(|held| &held.applied.definition).collect();
+        loop {
+            let now = self.context.clock.now();
+            let (mut activity, rank) = self.load(tenant).await?;
+            let silent = activity.is_quiet(now);
+            for entry in dispatch::schedules(tenant, &definitions, now) {
+                // After a silence nothing is trusted to be still there.
+                if activity.armed.insert(entry.name.clone()) || silent {
+                    self.context.schedule.put(entry).await?;
+                }
+            }
+            if silent && !definitions.is_empty() {
+                self.fire_now(tenant).await?;
+            }
+            activity.last = Some(now);
+            match self.save(tenant, &activity, rank).await {
+                Err(Error::Conflict(_)) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Has the dispatcher and the repair run once, now.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn fire_now(&self, tenant: &Tenant) -> Result<(), Error> {
+        for entry in dispatch::first_firings(tenant, self.context.clock.now()) {
+            self.context.schedule.put(entry).await?;
+        }
+        Ok(())
+    }
+
+    /// Disarms the schedule `name` if the tenant is quiet.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn disarm_if_quiet(&self, tenant: &Tenant, name: &str) -> Result<(), Error> {
+        let (mut activity, rank) = self.load(tenant).await?;
+        if !activity.is_quiet(self.context.clock.now()) {
+            return Ok(());
+        }
+        self.context.schedule.remove(name).await?;
+        activity.armed.remove(name);
+        match self.save(tenant, &activity, rank).await {
+            // Events came just now; whoever noted them trusts the schedule to be there, so the next touch must not.
+            Err(Error::Conflict(_)) => self.forget(tenant, name).await,
+            other => other,
+        }
+    }
+
+    /// Notes that `name` is no longer scheduled, and that activity is to be noted anew.
+    async fn forget(&self, tenant: &Tenant, name: &str) -> Result<(), Error> {
+        loop {
+            let (mut activity, rank) = self.load(tenant).await?;
+            activity.armed.remove(name);
+            activity.last = None;
+            match self.save(tenant, &activity, rank).await {
+                Err(Error::Conflict(_)) => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn load(&self, tenant: &Tenant) -> Result<(Activity, Option<u64>), Error> {
+        match self.context.items.get(&keys::activity(tenant)).await? {
+            Some(item) => {
+                let activity = serde_json::from_slice(&item.body);
+                Ok((activity.map_err(|why| Error::Invalid(format!("activity unreadable: {why}")))?, Some(item.rank)))
+            }
+            None => Ok((Activity::default(), None)),
+        }
+    }
+
+    async fn save(&self, tenant: &Tenant, activity: &Activity, rank: Option<u64>) -> Result<(), Error> {
+        let body = serde_json::to_vec(activity).map_err(|why| Error::Invalid(format!("activity: {why}")))?;
+        let condition = rank.map_or(Condition::Absent, Condition::RankIs);
+        let item = Item { rank: rank.map_or(1, |rank| rank + 1), body: body.into() };
+        self.context.items.write(vec![Write { key: keys::activity(tenant), condition, effect: Effect::Put(item) }]).await
+    }
+}

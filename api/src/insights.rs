@@ -1,0 +1,223 @@
+//! Definitions over HTTP: apply, list, look at, remove, explain.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tidemill_aggregator::activity_store::ActivityStore;
+use tidemill_aggregator::definition_store::{Applied, DEFINITION_FORMAT, DefinitionStore, Held};
+use tidemill_aggregator::plan::Plan;
+use tidemill_aggregator::request_store::RequestStore;
+use tidemill_aggregator::snapshot_store::{Series, SnapshotStore};
+use tidemill_schemas::calendar::{Date, Period, tzdb_version};
+use tidemill_schemas::definition::parse::{Parsed, parse};
+use tidemill_schemas::definition::{Body, Definition, From};
+use tidemill_schemas::fingerprint::fingerprint;
+use tidemill_schemas::keys::Tenant;
+use tidemill_schemas::strategy::strategy;
+
+use crate::Api;
+use crate::access::{Caller, Right};
+use crate::plan::{errors, known, rendered};
+use crate::problem::Problem;
+
+/// The insight of this name, or TM0305 with the nearest one.
+pub(crate) async fn find(api: &Api, tenant: &Tenant, name: &str) -> Result<Held, Problem> {
+    let store = DefinitionStore::new(&api.context);
+    if let Some(held) = store.get(tenant, name).await? {
+        return Ok(held);
+    }
+    let all = store.list(tenant).await?;
+    let distance = |held: &&Held| strsim::damerau_levenshtein(&held.applied.definition.name, name);
+    let near = all.iter().min_by_key(distance).filter(|held| distance(held) <= 1 + name.len() / 3);
+    Err(Problem::no_insight(name, near.map(|held| held.applied.definition.name.as_str())))
+}
+
+/// `PUT /v1/insights/{name}`: the YAML text of one definition.
+pub async fn put(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(name): Path<String>,
+    text: String,
+) -> Result<Response, Problem> {
+    let caller = caller.may(Right::Admin)?;
+    let file = format!("{name}.yaml");
+    let parsed = parse(&file, &text).map_err(|found| Problem::definition(json!(rendered(&found))))?;
+    let [Parsed { .. }] = parsed.as_slice() else {
+        return Err(Problem::parameter("the body must hold exactly one definition"));
+    };
+    let parsed = &parsed[0];
+    if parsed.definition.name != name {
+        let message = format!("the definition is named `{}`, the path `{name}`; make them agree", parsed.definition.name);
+        return Err(Problem::parameter(message));
+    }
+    let found = known(&api, &caller.tenant, parsed).await?;
+    if errors(&found) {
+        return Err(Problem::definition(json!(rendered(&found))));
+    }
+    let (change, applied) = apply(&api, &caller.tenant, parsed, text.clone()).await?;
+    let mut warnings: Vec<String> = found.iter().map(ToString::to_string).collect();
+    if !applied.definition.alerts.is_empty() {
+        warnings.push("alerts are checked but not sent by this version".to_owned());
+    }
+    let strategy = strategy(&applied.definition);
+    let answer = json!({
+        "insight": name,
+        "change": change,
+        "fingerprint": applied.fingerprint,
+        "strategy": strategy.word(),
+        "reason": strategy.reason(),
+        "warnings": warnings,
+    });
+    let status = if change == "create" { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(answer)).into_response())
+}
+
+/// Applies a checked definition; what that changed.
+async fn apply(
+    api: &Api,
+    tenant: &Tenant,
+    parsed: &Parsed,
+    text: String,
+) -> Result<(&'static str, Applied), Problem> {
+    let store = DefinitionStore::new(&api.context);
+    let before = store.get(tenant, &parsed.definition.name).await?;
+    let fingerprint = fingerprint(&parsed.definition);
+    let same_meaning = before.as_ref().filter(|held| held.applied.fingerprint == fingerprint);
+    let applied = Applied {
+        format: DEFINITION_FORMAT,
+        definition: parsed.definition.clone(),
+        applied_at: same_meaning.map_or_else(|| api.context.clock.now(), |held| held.applied.applied_at),
+        fingerprint,
+        text,
+    };
+    let change = match &before {
+        Some(held) if held.applied == applied => return Ok(("unchanged", applied)),
+        Some(_) => "update",
+        None => "create",
+    };
+    store.put(tenant, &applied, before.as_ref()).await?;
+    // Where events have come before, their schedules are armed already; a new rate or zone has to join them.
+    let activity = ActivityStore::new(&api.context);
+    if activity.get(tenant).await?.last.is_some() {
+        activity.arm(tenant, &store.list(tenant).await?).await?;
+        activity.fire_now(tenant).await?;
+    }
+    Ok((change, applied))
+}
+
+/// `GET /v1/insights`.
+pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<Value>, Problem> {
+    let caller = caller.may(Right::Read)?;
+    let all = DefinitionStore::new(&api.context).list(&caller.tenant).await?;
+    let all: Vec<Value> = all.iter().map(|held| summary(&held.applied)).collect();
+    Ok(Json(json!({ "insights": all })))
+}
+
+/// `GET /v1/insights/{name}`.
+pub async fn get(State(api): State<Api>, caller: Caller, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let caller = caller.may(Right::Read)?;
+    let held = find(&api, &caller.tenant, &name).await?;
+    let mut answer = summary(&held.applied);
+    answer["text"] = json!(held.applied.text);
+    Ok(Json(answer))
+}
+
+/// `DELETE /v1/insights/{name}`: its numbers stay, under their fingerprint, and come back with the definition.
+pub async fn delete(State(api): State<Api>, caller: Caller, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let caller = caller.may(Right::Admin)?;
+    find(&api, &caller.tenant, &name).await?;
+    DefinitionStore::new(&api.context).remove(&caller.tenant, &name).await?;
+    Ok(Json(json!({ "removed": name })))
+}
+
+fn from(definition: &Definition) -> Value {
+    let Body::Standard(standard) = &definition.body;
+    match &standard.from {
+        From::All => json!("*"),
+        From::Names(names) => json!(names),
+    }
+}
+
+fn summary(applied: &Applied) -> Value {
+    let definition = &applied.definition;
+    json!({
+        "insight": definition.name,
+        "type": "standard",
+        "title": definition.title,
+        "owner": definition.owner,
+        "source": definition.source,
+        "from": from(definition),
+        "metrics": definition.metrics().iter().map(|metric| &metric.name).collect::<Vec<_>>(),
+        "by": definition.by.iter().map(|column| column.name()).collect::<Vec<_>>(),
+        "timezone": definition.timezone.name(),
+        "refresh": definition.refresh.word(),
+        "strategy": strategy(definition).word(),
+        "fingerprint": applied.fingerprint,
+        "applied_at": applied.applied_at.to_string(),
+    })
+}
+
+/// `GET /v1/insights/{name}/explain`: how its numbers are made.
+pub async fn explain(State(api): State<Api>, caller: Caller, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let caller = caller.may(Right::Read)?;
+    let held = find(&api, &caller.tenant, &name).await?;
+    let definition = &held.applied.definition;
+    let strategy = strategy(definition);
+    let tally = RequestStore::new(&api.context).tallies(&caller.tenant).await?.remove(&name).unwrap_or_default();
+    let metrics: Vec<Value> = definition
+        .metrics()
+        .iter()
+        .map(|metric| {
+            json!({
+                "name": metric.name,
+                "function": metric.function.word(),
+                "accuracy": accuracy(&metric.function),
+                "groups_add_up": metric.function.is_additive(),
+            })
+        })
+        .collect();
+    Ok(Json(json!({
+        "insight": name,
+        "strategy": strategy.word(),
+        "reason": strategy.reason(),
+        "fingerprint": held.applied.fingerprint,
+        "source": definition.source.as_deref().unwrap_or("every source"),
+        "from": from(definition),
+        "reads": Plan::new(definition).columns().iter().map(|column| column.name().to_owned()).collect::<Vec<_>>(),
+        "metrics": metrics,
+        "by": definition.by.iter().map(|column| column.name()).collect::<Vec<_>>(),
+        "top": definition.top,
+        "timezone": definition.timezone.name(),
+        "tzdb": tzdb_version(),
+        "refresh": definition.refresh.word(),
+        "days": days(&api, &caller.tenant, &held).await?,
+        "applied_at": held.applied.applied_at.to_string(),
+        "drift": tally.drift,
+        "stale_requests": tally.stale,
+        "failed_requests": tally.failed,
+        "last_failure": tally.last_failure.map(|(at, why)| json!({ "at": at.to_string(), "why": why })),
+    })))
+}
+
+/// How close a metric's values are.
+pub(crate) fn accuracy(function: &tidemill_schemas::metric::Function) -> String {
+    function.error_percent().map_or_else(|| "exact".to_owned(), |percent| format!("± {percent} %"))
+}
+
+/// Which days are computed.
+async fn days(api: &Api, tenant: &Tenant, held: &Held) -> Result<Value, Problem> {
+    let insight = &held.applied.definition.name;
+    let series = Series { tenant, insight, fingerprint: &held.applied.fingerprint, period: Period::Day };
+    let all = SnapshotStore::new(&api.context).range(&series, Date::constant(1, 1, 1), Date::constant(9999, 12, 30));
+    let all = all.await?;
+    let of_pages = |verified| all.values().filter(|snapshot| snapshot.header.verified == verified).count();
+    Ok(json!({
+        "computed": all.len(),
+        "first": all.keys().next(),
+        "last": all.keys().next_back(),
+        "verified": of_pages(Some(true)),
+        "drifted": of_pages(Some(false)),
+    }))
+}

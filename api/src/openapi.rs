@@ -1,0 +1,143 @@
+//! `GET /openapi.json`: what the interface answers, for tools.
+
+use axum::Json;
+use serde_json::{Map, Value, json};
+
+/// A route of the interface.
+struct Route {
+    path: &'static str,
+    method: &'static str,
+    summary: &'static str,
+    /// The right a key needs; empty: none.
+    right: &'static str,
+    query: &'static [(&'static str, &'static str)],
+    /// The media type of the body taken; empty: none.
+    takes: &'static str,
+    /// The status of success.
+    status: &'static str,
+}
+
+const READ_QUERY: &[(&str, &str)] = &[
+    ("from", "first day: 2026-08-01, RFC 3339 or epoch milliseconds at the start of a day in the insight's zone"),
+    ("to", "as a day: the last one; as an instant: the first one behind the range"),
+    ("last", "instead of from: 7d, 4w, 12m, 2q or 1y back from the newest event"),
+    ("every", "day, week, month, quarter or year; without it the range is one row"),
+    ("by", "columns of the definition's breakdown, separated by commas; * for all"),
+    ("limit", "rows at most"),
+    ("cursor", "`next` of the answer before"),
+    ("partial", "allow (default) or refuse"),
+];
+
+const fn route(path: &'static str, method: &'static str, right: &'static str, summary: &'static str) -> Route {
+    Route { path, method, summary, right, query: &[], takes: "", status: "200" }
+}
+
+fn routes() -> Vec<Route> {
+    let read = |path, summary| Route { query: READ_QUERY, ..route(path, "get", "read", summary) };
+    vec![
+        Route {
+            takes: "application/json",
+            query: &[("source", "the source of events that name none")],
+            ..route("/v1/events", "post", "write", "Send events: an object, an array or NDJSON, gzip or not")
+        },
+        Route {
+            query: &[("from", "first UTC day"), ("to", "last UTC day"), ("source", "one source")],
+            ..route("/v1/events", "get", "read", "The live events, one JSON object per line")
+        },
+        Route {
+            query: &[("limit", "events at most"), ("cursor", "`next` of the answer before")],
+            ..route("/v1/quarantine", "get", "admin", "Refused events with the reason")
+        },
+        Route { takes: "application/json", ..route("/v1/plan", "post", "read", "What applying files would change") },
+        route("/v1/insights", "get", "read", "Every insight"),
+        route("/v1/insights/{name}", "get", "read", "An insight with its text"),
+        Route { takes: "application/yaml", ..route("/v1/insights/{name}", "put", "admin", "Apply a definition") },
+        route("/v1/insights/{name}", "delete", "admin", "Remove an insight; its numbers stay"),
+        route("/v1/insights/{name}/explain", "get", "read", "How an insight's numbers are made"),
+        read("/v1/insights/{name}/digest", "The headline: one row"),
+        read("/v1/insights/{name}/series", "A row per period, and per group with `by`"),
+        read("/v1/insights/{name}/breakdown", "The groups of a range"),
+        Route {
+            takes: "application/json",
+            status: "202",
+            ..route("/v1/backfills", "post", "admin", "Compute history: {insights, from, to, months, dry_run}")
+        },
+        route("/v1/backfills", "get", "read", "The latest backfills"),
+        route("/v1/backfills/{id}", "get", "read", "How far a backfill has come"),
+        route("/v1/backfills/{id}/resume", "post", "admin", "Ask again for what has not ended or has failed"),
+        route("/v1/keys", "get", "admin", "Every key, without secrets"),
+        Route { takes: "application/json", ..route("/v1/keys", "post", "admin", "Make a key: {name, right, source}") },
+        route("/v1/keys/{id}", "delete", "admin", "Revoke a key"),
+        route("/v1/status", "get", "read", "How the system is"),
+        route("/healthz", "get", "", "Whether the stores answer"),
+        route("/metrics", "get", "read", "Prometheus metrics"),
+        route("/openapi.json", "get", "", "This document"),
+    ]
+}
+
+/// `GET /openapi.json`.
+pub async fn openapi() -> Json<Value> {
+    let mut paths: Map<String, Value> = Map::new();
+    for route in routes() {
+        let of_path = paths.entry(route.path).or_insert_with(|| json!({}));
+        of_path[route.method] = operation(&route);
+    }
+    Json(json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "tidemill",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Send events, define insights, read exact numbers. Numbers are exact decimals written as JSON numbers.",
+        },
+        "paths": paths,
+        "components": {
+            "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } },
+            "schemas": { "Problem": problem_schema() },
+        },
+    }))
+}
+
+fn operation(route: &Route) -> Value {
+    let mut parameters: Vec<Value> = Vec::new();
+    for name in ["name", "id"] {
+        if route.path.contains(&format!("{{{name}}}")) {
+            parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+        }
+    }
+    for (name, description) in route.query {
+        let schema = json!({ "type": "string" });
+        parameters.push(json!({ "name": name, "in": "query", "description": description, "schema": schema }));
+    }
+    let problem = json!({
+        "description": "A problem",
+        "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
+    });
+    let mut operation = json!({
+        "summary": route.summary,
+        "parameters": parameters,
+        "responses": { route.status: { "description": "Done" }, "default": problem },
+    });
+    if !route.right.is_empty() {
+        operation["security"] = json!([{ "key": [] }]);
+        operation["description"] = json!(format!("Takes a {} key; none on loopback.", route.right));
+    }
+    if !route.takes.is_empty() {
+        operation["requestBody"] = json!({ "required": true, "content": { route.takes: {} } });
+    }
+    operation
+}
+
+fn problem_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["type", "title", "status", "code", "message", "detail"],
+        "properties": {
+            "type": { "type": "string" },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "code": { "type": "string", "description": "stable, TM0123" },
+            "message": { "type": "string" },
+            "detail": {},
+        },
+    })
+}

@@ -1,0 +1,138 @@
+//! `POST /v1/plan`: what applying files would change, without changing anything.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidemill_aggregator::definition_store::{DefinitionStore, Held};
+use tidemill_aggregator::snapshot_store::{Series, SnapshotStore};
+use tidemill_ingest::page_store::PageStore;
+use tidemill_schemas::calendar::{Date, Period};
+use tidemill_schemas::definition::known::{Catalogue, check_known};
+use tidemill_schemas::definition::parse::{Diagnostic, Parsed, Severity, parse};
+use tidemill_schemas::fingerprint::fingerprint;
+use tidemill_schemas::keys::Tenant;
+use tidemill_schemas::strategy::strategy;
+
+use crate::Api;
+use crate::access::{Caller, Right};
+use crate::problem::Problem;
+
+/// Files one plan may hold.
+const FILES_MAX: usize = 1_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanBody {
+    files: Vec<File>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    path: String,
+    text: String,
+}
+
+/// `POST /v1/plan`.
+pub async fn plan(State(api): State<Api>, caller: Caller, Json(body): Json<PlanBody>) -> Result<Json<Value>, Problem> {
+    let caller = caller.may(Right::Read)?;
+    if body.files.len() > FILES_MAX {
+        return Err(Problem::parameter(format!("at most {FILES_MAX} files can be planned at once")));
+    }
+    let mut diagnostics: Vec<Diagnostic> = Vec::new();
+    let mut insights = Vec::new();
+    let mut files: BTreeMap<String, String> = BTreeMap::new();
+    let store = DefinitionStore::new(&api.context);
+    for file in &body.files {
+        let parsed = match parse(&file.path, &file.text) {
+            Ok(parsed) => parsed,
+            Err(found) => {
+                diagnostics.extend(found);
+                continue;
+            }
+        };
+        for parsed in &parsed {
+            let name = &parsed.definition.name;
+            if let Some(other) = files.insert(name.clone(), file.path.clone()) {
+                let message = format!("the insight `{name}` is defined in `{other}` and in `{}`; keep one", file.path);
+                return Err(Problem::parameter(message));
+            }
+            diagnostics.extend(known(&api, &caller.tenant, parsed).await?);
+            let held = store.get(&caller.tenant, name).await?;
+            insights.push(change(&api, &caller.tenant, &file.path, parsed, held).await?);
+        }
+    }
+    let kept: Vec<String> = store.list(&caller.tenant).await?.into_iter().map(|held| held.applied.definition.name).collect();
+    let kept: Vec<String> = kept.into_iter().filter(|name| !files.contains_key(name)).collect();
+    Ok(Json(json!({ "insights": insights, "diagnostics": rendered(&diagnostics), "not_in_files": kept })))
+}
+
+async fn change(
+    api: &Api,
+    tenant: &Tenant,
+    file: &str,
+    parsed: &Parsed,
+    held: Option<Held>,
+) -> Result<Value, Problem> {
+    let fingerprint = fingerprint(&parsed.definition);
+    let (change, previous, stale) = match held {
+        None => ("create", None, 0),
+        Some(held) if held.applied.fingerprint != fingerprint => {
+            let previous = held.applied.fingerprint.clone();
+            ("update", Some(previous), computed_days(api, tenant, &held).await?)
+        }
+        Some(held) if held.applied.definition != parsed.definition || held.applied.text != parsed.text => {
+            ("update", Some(held.applied.fingerprint), 0)
+        }
+        Some(held) => ("unchanged", Some(held.applied.fingerprint), 0),
+    };
+    let strategy = strategy(&parsed.definition);
+    Ok(json!({
+        "insight": parsed.definition.name,
+        "file": file,
+        "change": change,
+        "strategy": strategy.word(),
+        "reason": strategy.reason(),
+        "fingerprint": fingerprint,
+        "previous_fingerprint": previous,
+        "stale_days": stale,
+        "text": parsed.text,
+    }))
+}
+
+async fn computed_days(api: &Api, tenant: &Tenant, held: &Held) -> Result<usize, Problem> {
+    let insight = &held.applied.definition.name;
+    let series = Series { tenant, insight, fingerprint: &held.applied.fingerprint, period: Period::Day };
+    let store = SnapshotStore::new(&api.context);
+    Ok(store.range(&series, Date::constant(1, 1, 1), Date::constant(9999, 12, 30)).await?.len())
+}
+
+/// What the events seen so far say about a definition.
+pub(crate) async fn known(api: &Api, tenant: &Tenant, parsed: &Parsed) -> Result<Vec<Diagnostic>, Problem> {
+    let seen = PageStore::new(&api.context).seen(tenant).await?;
+    let mut catalogue = Catalogue::default();
+    for ((source, name), seen) in seen {
+        if parsed.definition.source.as_ref().is_none_or(|wanted| *wanted == source) {
+            catalogue.add(&name, seen.properties);
+        }
+    }
+    Ok(check_known(parsed, &catalogue))
+}
+
+/// Whether there is an error among diagnostics.
+pub(crate) fn errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|found| found.severity == Severity::Error)
+}
+
+/// Diagnostics with their text as a terminal shows it.
+pub(crate) fn rendered(diagnostics: &[Diagnostic]) -> Vec<Value> {
+    let render = |found: &Diagnostic| {
+        let mut value = json!(found);
+        value["rendered"] = json!(found.to_string());
+        value
+    };
+    diagnostics.iter().map(render).collect()
+}

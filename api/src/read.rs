@@ -1,0 +1,90 @@
+//! Snapshots over HTTP: `digest`, `series`, `breakdown`.
+//!
+//! In: an insight, a range, a period, a breakdown. Out: rows whose numbers come from stored days, merged where a period
+//! is longer than one, with how complete they are. Nothing is recomputed here: what is missing is said to be missing.
+
+mod answer;
+mod ask;
+mod days;
+pub(crate) mod live;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::Api;
+use crate::access::{Caller, Right};
+use crate::insights::find;
+use crate::problem::Problem;
+use ask::{Ask, ReadQuery};
+use days::Days;
+
+/// `GET /v1/insights/{name}/series`.
+pub async fn series(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(query): Query<ReadQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    answer(&api, caller, &name, query, &headers).await
+}
+
+/// `GET /v1/insights/{name}/digest`: one row, no groups; of the newest computed day unless a range is given.
+pub async fn digest(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(mut query): Query<ReadQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if query.every.is_some() || query.by.is_some() {
+        return Err(Problem::parameter("a digest is one row; ask `series` for `every`, `breakdown` for `by`"));
+    }
+    if query.from.is_none() && query.to.is_none() && query.last.is_none() {
+        query.last = Some("1d".to_owned());
+    }
+    answer(&api, caller, &name, query, &headers).await
+}
+
+/// `GET /v1/insights/{name}/breakdown`: the groups of the whole range.
+pub async fn breakdown(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(mut query): Query<ReadQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if query.by.is_none() {
+        query.by = Some("*".to_owned());
+    }
+    answer(&api, caller, &name, query, &headers).await
+}
+
+async fn answer(
+    api: &Api,
+    caller: Caller,
+    name: &str,
+    query: ReadQuery,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let caller = caller.may(Right::Read)?;
+    let held = find(api, &caller.tenant, name).await?;
+    let newest = days::newest(&api.context, &caller.tenant, &held).await?;
+    let ask = Ask::of(query, &held.applied.definition, newest, api.context.clock.now())?;
+    let days = Days::load(&api.context, &caller.tenant, &held, &ask).await?;
+    if ask.refuse_partial && days.completeness.partial {
+        return Err(Problem::partial(serde_json::json!(days.completeness)));
+    }
+    let body = answer::body(&held, &ask, days)?;
+    let etag = format!("\"{:032x}\"", xxh3_128(body.as_bytes()));
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let unchanged = known.is_some_and(|known| known.split(',').any(|known| known.trim() == etag || known.trim() == "*"));
+    let etag = HeaderValue::from_str(&etag).map_err(|why| Problem::internal(&why))?;
+    if unchanged {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+    }
+    let json = HeaderValue::from_static("application/json");
+    Ok(([(header::CONTENT_TYPE, json), (header::ETAG, etag)], body).into_response())
+}

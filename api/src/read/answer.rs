@@ -1,0 +1,131 @@
+//! The body of a read: rows as exact JSON, with completeness and accuracy.
+//!
+//! Written by hand, value by value, because numbers are exact decimals that must not pass through floating point.
+
+use tidemill_aggregator::definition_store::Held;
+use tidemill_aggregator::metric::DayCells;
+use tidemill_aggregator::plan::Plan;
+use tidemill_aggregator::range::{PeriodRows, series};
+use tidemill_schemas::calendar::{self, Date};
+use tidemill_schemas::definition::Definition;
+use tidemill_schemas::snapshot::{Digest, Group, GroupRow};
+use tidemill_schemas::value::Value;
+
+use super::ask::Ask;
+use super::days::{Days, needs_states};
+use crate::insights::accuracy;
+use crate::problem::Problem;
+
+/// The answer to `ask`.
+pub fn body(held: &Held, ask: &Ask, days: Days) -> Result<String, Problem> {
+    let definition = &held.applied.definition;
+    let plan = Plan::new(definition);
+    let periods = if needs_states(ask) { merged(&plan, ask, days.cells)? } else { plain(&plan, ask, &days)? };
+    let rows = Rows { definition, ask };
+    let mut all = Vec::new();
+    for period in &periods {
+        rows.of_period(period, &mut all);
+    }
+    let total = all.len();
+    let shown: Vec<String> = all.into_iter().skip(ask.skip).take(ask.limit).collect();
+    let reached = ask.skip + shown.len();
+    let next = if reached < total { format!("\"row-{reached}\"") } else { "null".to_owned() };
+    let text = |text: &str| serde_json::to_string(text).unwrap_or_default();
+    let every = ask.every.map_or_else(|| "null".to_owned(), |every| text(every.word()));
+    let mut out = format!(
+        "{{\"insight\":{},\"type\":\"standard\",\"every\":{every},\"timezone\":{},\"fingerprint\":{},",
+        text(&definition.name),
+        text(definition.timezone.name()),
+        text(&held.applied.fingerprint),
+    );
+    out.push_str(&format!("\"rows\":[{}],", shown.join(",")));
+    out.push_str(&format!("\"completeness\":{},", completeness(definition, &days.completeness)));
+    let accuracy: Vec<String> = definition
+        .metrics()
+        .iter()
+        .map(|metric| format!("{}:{}", text(&metric.name), text(&accuracy(&metric.function))))
+        .collect();
+    out.push_str(&format!("\"accuracy\":{{{}}},\"next\":{next}}}", accuracy.join(",")));
+    Ok(out)
+}
+
+fn completeness(definition: &Definition, held: &tidemill_schemas::snapshot::Completeness) -> String {
+    let zone = &definition.timezone;
+    let mut value = serde_json::json!(held);
+    value["as_of"] = serde_json::json!(held.as_of.map(|at| zone.rfc3339(at)));
+    value["complete_through"] = serde_json::json!(held.complete_through.map(|at| zone.rfc3339(at)));
+    value.to_string()
+}
+
+/// Days straight from their digests.
+fn plain(plan: &Plan, ask: &Ask, days: &Days) -> Result<Vec<PeriodRows>, Problem> {
+    let digest = |date: &Date| match days.snapshots.get(date) {
+        Some(snapshot) => Ok(snapshot.digest.clone()),
+        None => empty(plan),
+    };
+    calendar::dates(ask.first, ask.last)
+        .map(|start| Ok(PeriodRows { start, total: digest(&start)?, rows: Vec::new() }))
+        .collect()
+}
+
+fn empty(plan: &Plan) -> Result<Digest, Problem> {
+    tidemill_aggregator::finish::digest(plan, &DayCells::empty(plan)).map_err(|why| Problem::internal(&why))
+}
+
+/// Periods from merged states. Days without a snapshot count as empty: whether that is true, completeness says.
+fn merged(
+    plan: &Plan,
+    ask: &Ask,
+    mut cells: std::collections::BTreeMap<Date, DayCells>,
+) -> Result<Vec<PeriodRows>, Problem> {
+    let days = calendar::dates(ask.first, ask.last)
+        .map(move |date| (date, cells.remove(&date).unwrap_or_else(|| DayCells::empty(plan))));
+    series(plan, days, ask.every, &ask.by, plan.top).map_err(|why| Problem::parameter(why.to_string()))
+}
+
+/// Writes rows.
+struct Rows<'a> {
+    definition: &'a Definition,
+    ask: &'a Ask,
+}
+
+impl Rows<'_> {
+    fn of_period(&self, period: &PeriodRows, out: &mut Vec<String>) {
+        let time = self.definition.timezone.rfc3339(self.definition.timezone.start_of(period.start));
+        if self.ask.by.is_empty() {
+            out.push(self.row(&time, None, &period.total.values));
+        } else {
+            out.extend(period.rows.iter().map(|row| self.group_row(&time, row)));
+        }
+    }
+
+    fn group_row(&self, time: &str, row: &GroupRow) -> String {
+        self.row(time, Some(&row.group), &row.values)
+    }
+
+    fn row(&self, time: &str, group: Option<&Group>, values: &[Value]) -> String {
+        let mut out = format!("{{\"time\":\"{time}\"");
+        for (at, place) in self.ask.by.iter().enumerate() {
+            let value = match group {
+                Some(Group::Key(values)) => match values.get(at) {
+                    Some(Value::Null) | None => Value::Text("$null".to_owned()),
+                    Some(value) => value.clone(),
+                },
+                _ => Value::Text("$other".to_owned()),
+            };
+            field(&mut out, self.definition.by[*place].name(), &value);
+        }
+        for (metric, value) in self.definition.metrics().iter().zip(values) {
+            field(&mut out, &metric.name, value);
+        }
+        out.push('}');
+        out
+    }
+}
+
+fn field(out: &mut String, name: &str, value: &Value) {
+    out.push(',');
+    out.push_str(&serde_json::to_string(name).unwrap_or_default());
+    out.push(':');
+    value.write_json(out);
+}

@@ -1,0 +1,194 @@
+//! The manifest: which pages there are, as a chain of entries per feed shard and an index by day.
+//!
+//! An entry's key is its predecessor's last position, put if absent, so two writers can never both continue the chain
+//! and no range of the feed can be sealed twice. Order of effects: objects → chain entry and head → day index. A
+//! reader takes the index plus what the heads say is not indexed yet; it never lists a bucket.
+//!
+//! All of it is JSON, versioned by [`MANIFEST_FORMAT`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use tidemill_schemas::calendar::Date;
+use tidemill_schemas::time::Timestamp;
+use tidemill_schemas::value::Type;
+use tidemill_schemas::window::{Position, ShardId, Through};
+use xxhash_rust::xxh3::Xxh3;
+
+/// The version of every manifest item.
+pub const MANIFEST_FORMAT: u32 = 1;
+
+/// One page: an immutable Parquet object of one source and one UTC day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageRef {
+    /// Whose events.
+    pub tenant: String,
+    /// Their source.
+    pub source: String,
+    /// The UTC day of their event time.
+    pub day: Date,
+    /// The object.
+    pub object: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// xxh3-128 of its bytes, in hex.
+    pub hash: String,
+    /// Rows.
+    pub rows: u64,
+    /// How many rows, from the first, supersede something sealed earlier.
+    pub corrections: u64,
+    /// The earliest event time.
+    pub min_time: Timestamp,
+    /// The latest event time.
+    pub max_time: Timestamp,
+}
+
+/// An entry of a shard's chain: the changes behind `after` up to `through`, as pages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainEntry {
+    /// [`MANIFEST_FORMAT`].
+    pub format: u32,
+    /// The feed shard.
+    pub shard: ShardId,
+    /// The last position of the entry before.
+    pub after: Position,
+    /// The last position in this one.
+    pub through: Position,
+    /// When it was sealed.
+    pub sealed_at: Timestamp,
+    /// Its pages; empty when every change in it was of no consequence.
+    pub pages: Vec<PageRef>,
+}
+
+/// A shard's last entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainHead {
+    /// [`MANIFEST_FORMAT`].
+    pub format: u32,
+    /// Where the last entry begins; its key.
+    pub after: Position,
+    /// Where it ends.
+    pub through: Position,
+}
+
+/// A page in the day index, with the part of the chain it came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexedPage {
+    /// The feed shard.
+    pub shard: ShardId,
+    /// Where its chain entry begins.
+    pub after: Position,
+    /// Where its chain entry ends.
+    pub through: Position,
+    /// When it was sealed.
+    pub sealed_at: Timestamp,
+    /// The page.
+    pub page: PageRef,
+}
+
+impl ChainEntry {
+    /// Its pages, as the index holds them.
+    pub fn indexed(&self) -> impl Iterator<Item = IndexedPage> + '_ {
+        self.pages.iter().map(|page| IndexedPage {
+            shard: self.shard.clone(),
+            after: self.after,
+            through: self.through,
+            sealed_at: self.sealed_at,
+            page: page.clone(),
+        })
+    }
+}
+
+/// What is known of one source's UTC day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageDay {
+    /// The last chain position, per shard, that brought a page of this day.
+    pub through: Through,
+    /// Rows of its pages.
+    pub rows: u64,
+    /// Pages.
+    pub pages: u64,
+}
+
+impl PageDay {
+    /// Counts a page in; a page that is in already changes nothing.
+    pub fn add(&mut self, page: &IndexedPage) {
+        if self.through.of(&page.shard) < page.through {
+            self.through.advance(&page.shard, page.through);
+            self.rows += page.page.rows;
+            self.pages += 1;
+        }
+    }
+}
+
+/// A day that changed, waiting to be looked at by whoever keeps snapshots of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirtyDay {
+    /// The source.
+    pub source: String,
+    /// The UTC day.
+    pub day: Date,
+    /// When the change was sealed.
+    pub sealed_at: Timestamp,
+}
+
+/// Events of one name as seen so far: property → the types it held.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Property → types.
+    pub properties: BTreeMap<String, BTreeSet<Type>>,
+}
+
+/// The type whose column bears a property's bare name, per property of one source: the first one seen. Once set, a
+/// property's never changes, so that every file of a source names its columns alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Primaries(pub BTreeMap<String, Type>);
+
+/// Properties [`Primaries`] keeps of one source; beyond it, columns bear their type in their name.
+pub const PRIMARIES_MAX: usize = 4_096;
+
+impl Primaries {
+    /// Adds the properties of a batch of pages; whether any was new.
+    pub fn learn(&mut self, properties: &BTreeMap<String, BTreeSet<Type>>) -> bool {
+        let before = self.0.len();
+        for (property, types) in properties {
+            if self.0.len() >= PRIMARIES_MAX {
+                break;
+            }
+            if let (Some(first), false) = (types.first(), self.0.contains_key(property)) {
+                self.0.insert(property.clone(), *first);
+            }
+        }
+        self.0.len() > before
+    }
+}
+
+/// An immutable set of pages: what a recompute reads.
+#[derive(Clone, Debug, Default)]
+pub struct PageSet {
+    /// The chain positions it stands at, per shard.
+    pub through: Through,
+    /// Pages by UTC day, then in a fixed order.
+    pub days: BTreeMap<Date, Vec<IndexedPage>>,
+}
+
+impl PageSet {
+    /// Hash of the pages of the UTC days from `first` to `last`: equal sets of pages have equal hashes. Hex.
+    pub fn hash(&self, first: Date, last: Date) -> String {
+        let mut hasher = Xxh3::new();
+        for page in self.days.range(first..=last).flat_map(|(_, pages)| pages) {
+            hasher.update(page.page.object.as_bytes());
+            hasher.update(&[0]);
+        }
+        format!("{:032x}", hasher.digest128())
+    }
+
+    /// The last chain position, per shard, among the pages of the UTC days from `first` to `last`.
+    pub fn through_of(&self, first: Date, last: Date) -> Through {
+        let mut through = Through::default();
+        for page in self.days.range(first..=last).flat_map(|(_, pages)| pages) {
+            through.advance(&page.shard, page.through);
+        }
+        through
+    }
+}

@@ -1,0 +1,425 @@
+//! The page store: committing pages to the manifest, and finding and fetching them.
+//!
+//! In: encoded pages and the part of the feed they cover. Out: immutable page sets and the bytes of pages. See
+//! [`crate::manifest`] for the protocol. This store never lists a bucket, and never overwrites an object or a chain
+//! entry.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectStoreExt, path::Path};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tidemill_ports::{Condition, Context, Effect, Error, Item, Query, Write};
+use tidemill_schemas::calendar::{self, Date};
+use tidemill_schemas::keys::{self, Decoder, Key, Tenant};
+use tidemill_schemas::value::Type;
+use tidemill_schemas::window::{Position, ShardId, Through};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::manifest::{ChainEntry, ChainHead, DirtyDay, IndexedPage, PageDay, PageRef, PageSet, Primaries, Seen};
+
+/// Objects written or fetched at once.
+pub const OBJECTS_AT_ONCE_MAX: usize = 32;
+
+/// The page store of a context.
+#[derive(Clone, Copy)]
+pub struct PageStore<'a> {
+    context: &'a Context,
+}
+
+/// A dirty mark and how to remove it.
+#[derive(Clone, Debug)]
+pub struct DirtyMark {
+    /// The day.
+    pub dirty: DirtyDay,
+    key: Key,
+    rank: u64,
+}
+
+impl<'a> PageStore<'a> {
+    /// The store over `context`.
+    pub fn new(context: &'a Context) -> PageStore<'a> {
+        PageStore { context }
+    }
+
+    // Sealing
+
+    /// The head of a shard's chain, with the rank its next write must name; `None` before the first entry.
+    pub(crate) async fn head(&self, shard: &str) -> Result<Option<(ChainHead, u64)>, Error> {
+        let item = self.context.items.get(&keys::chain_head(shard)).await?;
+        item.map(|item| Ok((read(&item)?, item.rank))).transpose()
+    }
+
+    /// Writes a page's object. Writing the same page again is harmless.
+    pub(crate) async fn put_object(&self, object: &str, bytes: Bytes) -> Result<(), Error> {
+        self.context.blobs.put(&Path::from(object), bytes.into()).await?;
+        Ok(())
+    }
+
+    /// Continues the chain with `entry`. [`Error::Conflict`] when someone else has.
+    pub(crate) async fn commit(&self, entry: &ChainEntry, head_rank: Option<u64>) -> Result<(), Error> {
+        let head = ChainHead { format: entry.format, after: entry.after, through: entry.through };
+        let condition = head_rank.map_or(Condition::Absent, Condition::RankIs);
+        let mut group = vec![
+            put(keys::chain_entry(&entry.shard, entry.after), Condition::Absent, 0, entry)?,
+            put(keys::chain_head(&entry.shard), condition, head_rank.map_or(1, |rank| rank + 1), &head)?,
+        ];
+        if head_rank.is_none() {
+            group.push(put(keys::shard(&entry.shard), Condition::None, 0, &entry.shard)?);
+        }
+        self.context.items.write(group).await
+    }
+
+    /// The entry of a shard's chain that begins behind `after`.
+    pub(crate) async fn entry(&self, shard: &str, after: Position) -> Result<Option<ChainEntry>, Error> {
+        self.context.items.get(&keys::chain_entry(shard, after)).await?.map(|item| read(&item)).transpose()
+    }
+
+    /// Enters an entry's pages into the day index and marks their days dirty. Doing so again changes nothing.
+    pub(crate) async fn index(&self, entry: &ChainEntry) -> Result<(), Error> {
+        let mut writes = Vec::new();
+        for page in entry.indexed() {
+            let tenant = Tenant(page.page.tenant.clone());
+            let key = keys::day_pages(&tenant, &page.page.source, page.page.day, &page.shard, page.after);
+            writes.push(put(key, Condition::None, 0, &page)?);
+        }
+        all(self.context.items.write_each(writes).await)?;
+        self.count_days(entry).await?;
+        self.mark_dirty(entry).await
+    }
+
+    /// Counts an entry's pages into their days.
+    async fn count_days(&self, entry: &ChainEntry) -> Result<(), Error> {
+        let mut left: Vec<IndexedPage> = entry.indexed().collect();
+        while !left.is_empty() {
+            let day_keys: Vec<Key> = left.iter().map(page_day_key).collect();
+            let stored = self.context.items.get_each(&day_keys).await?;
+            let mut writes = Vec::with_capacity(left.len());
+            for ((page, key), item) in left.iter().zip(day_keys).zip(stored) {
+                let (mut day, condition, rank) = match &item {
+                    Some(item) => (read::<PageDay>(item)?, Condition::RankIs(item.rank), item.rank + 1),
+                    None => (PageDay::default(), Condition::Absent, 1),
+                };
+                day.add(page);
+                writes.push(put(key, condition, rank, &day)?);
+            }
+            let outcomes = self.context.items.write_each(writes).await;
+            let mut conflicted = Vec::new();
+            for (page, outcome) in left.into_iter().zip(outcomes) {
+                match outcome {
+                    Ok(()) => {}
+                    Err(Error::Conflict(_)) => conflicted.push(page),
+                    Err(other) => return Err(other),
+                }
+            }
+            left = conflicted;
+        }
+        Ok(())
+    }
+
+    async fn mark_dirty(&self, entry: &ChainEntry) -> Result<(), Error> {
+        // The rank tells one mark from the next, so that clearing an old one never clears a new one.
+        let rank = xxh3_64(&[entry.shard.as_bytes(), &entry.through.0.to_le_bytes()].concat());
+        let mut writes = Vec::with_capacity(entry.pages.len());
+        for page in &entry.pages {
+            let dirty = DirtyDay { source: page.source.clone(), day: page.day, sealed_at: entry.sealed_at };
+            let key = keys::dirty_day(&Tenant(page.tenant.clone()), &page.source, page.day);
+            writes.push(put(key, Condition::None, rank, &dirty)?);
+        }
+        all(self.context.items.write_each(writes).await)
+    }
+
+    /// The column types of a source's properties, with those of `properties` that were not known yet added for good.
+    pub(crate) async fn learn_primaries(
+        &self,
+        tenant: &Tenant,
+        source: &str,
+        properties: &BTreeMap<String, BTreeSet<Type>>,
+    ) -> Result<Primaries, Error> {
+        // An event's name is never empty, so the empty one is free for the source as a whole.
+        let key = keys::catalogue(tenant, source, "");
+        self.change(key, |primaries: &mut Primaries| primaries.learn(properties)).await
+    }
+
+    /// Adds what a batch showed of an event name.
+    pub(crate) async fn learn_seen(
+        &self,
+        tenant: &Tenant,
+        source: &str,
+        name: &str,
+        properties: &BTreeMap<String, BTreeSet<Type>>,
+    ) -> Result<(), Error> {
+        let add = |seen: &mut Seen| {
+            let mut changed = seen.properties.is_empty();
+            for (property, types) in properties {
+                let held = seen.properties.entry(property.clone()).or_default();
+                let before = held.len();
+                held.extend(types.iter().copied());
+                changed |= held.len() > before;
+            }
+            changed
+        };
+        self.change(keys::catalogue(tenant, source, name), add).await.map(drop)
+    }
+
+    /// Loads, changes and writes an item until nobody came between; writes only if `change` says it changed.
+    async fn change<T>(&self, key: Key, change: impl Fn(&mut T) -> bool) -> Result<T, Error>
+    where
+        T: Default + Serialize + DeserializeOwned,
+    {
+        loop {
+            let item = self.context.items.get(&key).await?;
+            let (mut value, condition, rank) = match &item {
+                Some(item) => (read::<T>(item)?, Condition::RankIs(item.rank), item.rank + 1),
+                None => (T::default(), Condition::Absent, 1),
+            };
+            if !change(&mut value) {
+                return Ok(value);
+            }
+            match self.context.items.write(vec![put(key.clone(), condition, rank, &value)?]).await {
+                Err(Error::Conflict(_)) => {}
+                Err(other) => return Err(other),
+                Ok(()) => return Ok(value),
+            }
+        }
+    }
+
+    // Finding
+
+    /// Every feed shard that ever sealed a page.
+    async fn shards(&self) -> Result<Vec<ShardId>, Error> {
+        self.all_items(keys::shards_partition(), None).await
+    }
+
+    /// Every source that has pages, by name.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn sources(&self, tenant: &Tenant) -> Result<Vec<String>, Error> {
+        let seen = self.seen(tenant).await?;
+        Ok(seen.into_keys().map(|(source, _)| source).collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    /// What was seen of each (source, event name).
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn seen(&self, tenant: &Tenant) -> Result<BTreeMap<(String, String), Seen>, Error> {
+        let mut seen = BTreeMap::new();
+        let mut query = Query { partition: keys::catalogue_partition(tenant), ..Query::default() };
+        loop {
+            let slice = self.context.items.query(&query).await?;
+            for (sort, item) in &slice.items {
+                let mut decoder = Decoder::new(sort);
+                if let (Some(source), Some(name)) = (decoder.text(), decoder.text())
+                    && !name.is_empty()
+                {
+                    seen.insert((source, name), read::<Seen>(item)?);
+                }
+            }
+            match slice.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(seen),
+            }
+        }
+    }
+
+    /// The UTC days of a source that have pages, from `first` to `last`.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn page_days(
+        &self,
+        tenant: &Tenant,
+        source: &str,
+        first: Date,
+        last: Date,
+    ) -> Result<BTreeMap<Date, PageDay>, Error> {
+        let mut days = BTreeMap::new();
+        let mut query = Query {
+            partition: keys::page_days_partition(tenant, source),
+            from: Some(keys::page_day(tenant, source, first).sort),
+            to: Some(keys::page_day(tenant, source, calendar::next(last)).sort),
+            ..Query::default()
+        };
+        loop {
+            let slice = self.context.items.query(&query).await?;
+            for (sort, item) in &slice.items {
+                let date = Decoder::new(sort).date();
+                days.insert(date.ok_or_else(|| Error::Invalid("page day key unreadable".to_owned()))?, read(item)?);
+            }
+            match slice.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(days),
+            }
+        }
+    }
+
+    /// The first and last UTC day of a source that have pages.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn span(&self, tenant: &Tenant, source: &str) -> Result<Option<(Date, Date)>, Error> {
+        let mut ends = [None, None];
+        for (end, backwards) in ends.iter_mut().zip([false, true]) {
+            let partition = keys::page_days_partition(tenant, source);
+            let query = Query { partition, backwards, limit: 1, ..Query::default() };
+            let slice = self.context.items.query(&query).await?;
+            *end = slice.items.first().and_then(|(sort, _)| Decoder::new(sort).date());
+        }
+        Ok(ends[0].zip(ends[1]))
+    }
+
+    /// The chain positions committed pages stand at, per shard.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn heads(&self) -> Result<Through, Error> {
+        let mut through = Through::default();
+        for shard in self.shards().await? {
+            if let Some((head, _)) = self.head(&shard).await? {
+                through.advance(&shard, head.through);
+            }
+        }
+        Ok(through)
+    }
+
+    /// The committed pages of `sources` over the UTC days from `first` to `last`, as they stand now.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn pages(
+        &self,
+        tenant: &Tenant,
+        sources: &[String],
+        first: Date,
+        last: Date,
+    ) -> Result<PageSet, Error> {
+        let mut set = PageSet::default();
+        let mut days: BTreeMap<Date, BTreeMap<String, IndexedPage>> = BTreeMap::new();
+        let mut add = |page: IndexedPage| {
+            days.entry(page.page.day).or_default().insert(page.page.object.clone(), page);
+        };
+        for shard in self.shards().await? {
+            let Some((head, _)) = self.head(&shard).await? else { continue };
+            set.through.advance(&shard, head.through);
+            let entry = self.entry(&shard, head.after).await?;
+            let wanted = |page: &IndexedPage| {
+                page.page.tenant == tenant.0
+                    && (first..=last).contains(&page.page.day)
+                    && sources.contains(&page.page.source)
+            };
+            entry.iter().flat_map(ChainEntry::indexed).filter(wanted).for_each(&mut add);
+        }
+        for source in sources {
+            for day in self.page_days(tenant, source, first, last).await?.into_keys() {
+                let pages = self.all_items(keys::day_pages_partition(tenant, source, day), None).await?;
+                // What was sealed after the heads were read is not in this set.
+                let seen = |page: &IndexedPage| page.through <= set.through.of(&page.shard);
+                pages.into_iter().filter(seen).for_each(&mut add);
+            }
+        }
+        set.days = days.into_iter().map(|(day, pages)| (day, pages.into_values().collect())).collect();
+        Ok(set)
+    }
+
+    // Fetching
+
+    /// The bytes of pages, in order, some ahead of the one asked for.
+    pub fn fetch<'p>(
+        &self,
+        pages: impl IntoIterator<Item = &'p PageRef> + 'p,
+    ) -> impl stream::Stream<Item = Result<(&'p PageRef, Bytes), Error>> + use<'a, 'p, impl IntoIterator<Item = &'p PageRef> + 'p>
+    {
+        let blobs = self.context.blobs.clone();
+        stream::iter(pages)
+            .map(move |page| {
+                let blobs = blobs.clone();
+                async move {
+                    let bytes = blobs.get(&Path::from(page.object.as_str())).await?.bytes().await?;
+                    Ok((page, bytes))
+                }
+            })
+            .buffered(OBJECTS_AT_ONCE_MAX / 4)
+    }
+
+    // Dirty days
+
+    /// Days that changed since someone last cleared their marks, at most `limit`.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn dirty(&self, tenant: &Tenant, limit: usize) -> Result<Vec<DirtyMark>, Error> {
+        let mut marks = Vec::new();
+        let mut query = Query { partition: keys::dirty_partition(tenant), ..Query::default() };
+        loop {
+            query.limit = limit - marks.len();
+            let slice = self.context.items.query(&query).await?;
+            for (sort, item) in slice.items {
+                let key = Key { partition: query.partition.clone(), sort };
+                marks.push(DirtyMark { dirty: read(&item)?, key, rank: item.rank });
+            }
+            match slice.next {
+                Some(next) if marks.len() < limit => query.after = Some(next),
+                _ => return Ok(marks),
+            }
+        }
+    }
+
+    /// Clears marks; one that was set anew in the meantime stays.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn clear_dirty(&self, marks: Vec<DirtyMark>) -> Result<(), Error> {
+        let clear = |mark: DirtyMark| Write {
+            key: mark.key,
+            condition: Condition::RankIs(mark.rank),
+            effect: Effect::Delete,
+        };
+        let outcomes = self.context.items.write_each(marks.into_iter().map(clear).collect()).await;
+        outcomes.into_iter().filter(|outcome| !matches!(outcome, Err(Error::Conflict(_)))).collect()
+    }
+
+    async fn all_items<T: DeserializeOwned>(&self, partition: Vec<u8>, after: Option<Vec<u8>>) -> Result<Vec<T>, Error> {
+        let mut query = Query { partition, after, ..Query::default() };
+        let mut items = Vec::new();
+        loop {
+            let slice = self.context.items.query(&query).await?;
+            for (_, item) in &slice.items {
+                items.push(read(item)?);
+            }
+            match slice.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(items),
+            }
+        }
+    }
+
+    /// Writes many objects, some at once.
+    pub(crate) async fn put_objects(&self, objects: Vec<(String, Bytes)>) -> Result<(), Error> {
+        stream::iter(objects)
+            .map(|(object, bytes)| async move { self.put_object(&object, bytes).await })
+            .buffer_unordered(OBJECTS_AT_ONCE_MAX)
+            .try_collect()
+            .await
+    }
+}
+
+fn page_day_key(page: &IndexedPage) -> Key {
+    keys::page_day(&Tenant(page.page.tenant.clone()), &page.page.source, page.page.day)
+}
+
+fn all(outcomes: Vec<Result<(), Error>>) -> Result<(), Error> {
+    outcomes.into_iter().collect()
+}
+
+fn read<T: DeserializeOwned>(item: &Item) -> Result<T, Error> {
+    serde_json::from_slice(&item.body).map_err(|why| Error::Invalid(format!("manifest item unreadable: {why}")))
+}
+
+fn put(key: Key, condition: Condition, rank: u64, value: &impl Serialize) -> Result<Write, Error> {
+    let body = serde_json::to_vec(value).map_err(|why| Error::Invalid(format!("manifest item: {why}")))?;
+    Ok(Write { key, condition, effect: Effect::Put(Item { rank, body: body.into() }) })
+}
