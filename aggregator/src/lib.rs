@@ -6,15 +6,26 @@
 //! it in a running total.
 
 pub mod activity_store;
+pub mod additive;
+pub mod columns;
 pub mod definition_store;
 pub mod dispatch;
+pub mod eval;
+pub mod finish;
+pub mod fold;
+pub mod group;
+pub mod metric;
 pub mod on_changes;
 pub mod on_request;
 mod on_request_commit;
 mod on_request_scan;
 mod on_request_totals;
 pub mod on_tick;
+pub mod plan;
+pub mod range;
 pub mod request_store;
 pub mod snapshot_store;
+pub mod spill;
 pub mod spill_store;
+pub mod states;
 pub mod total_store;

@@ -1,0 +1,176 @@
+//! The state of `approx_count_distinct`: HyperLogLog++ at precision 14, over the low half of a value's 128-bit hash.
+//!
+//! The library keeps new members in a randomly seeded set until it counts; [`Sketch::encode`] always counts first, so
+//! that equal sets give equal bytes. Bytes from outside are checked field by field before the library sees them.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use hyperloglogplus::{HyperLogLog, HyperLogLogPlus};
+use serde::{Deserialize, Serialize};
+
+/// Registers are 2^14.
+const PRECISION: u8 = 14;
+/// The library's own numbers for that precision: registers, sparse registers, bytes of the registers.
+const COUNTS: (usize, usize, usize) = (1 << 14, 1 << 24, 13_107);
+/// 32-bit words the registers fill, five to a word.
+const REGISTER_WORDS: usize = (1 << 14) / 5 + 1;
+
+/// Members are hashes already.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Hashed;
+
+/// Hands a hash through.
+struct Through(u64);
+
+impl BuildHasher for Hashed {
+    type Hasher = Through;
+    fn build_hasher(&self) -> Through {
+        Through(0)
+    }
+}
+
+impl Hasher for Through {
+    fn write(&mut self, bytes: &[u8]) {
+        // Never taken: members are u64. Kept total all the same.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A HyperLogLog++ sketch.
+#[derive(Clone, Debug)]
+pub struct Sketch(HyperLogLogPlus<Member, Hashed>);
+
+/// A value by the low half of its hash.
+#[derive(Clone, Debug)]
+struct Member(u64);
+
+impl Hash for Member {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+
+impl Default for Sketch {
+    fn default() -> Sketch {
+        Sketch(HyperLogLogPlus::new(PRECISION, Hashed).expect("the precision is within the library's limits"))
+    }
+}
+
+impl Sketch {
+    /// Takes a value in, by its 128-bit hash.
+    pub fn insert(&mut self, hash: u128) {
+        self.0.insert(&Member(hash as u64));
+    }
+
+    /// Takes everything `other` has seen in.
+    pub fn merge(&mut self, other: &Sketch) {
+        self.0.merge(&other.0).expect("every sketch has the same precision");
+    }
+
+    /// The estimated count, rounded.
+    pub fn count(&self) -> u64 {
+        self.clone().0.count().round() as u64
+    }
+
+    /// The same bytes for the same set of members.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut settled = self.clone();
+        settled.0.count();
+        postcard::to_allocvec(&settled.0).expect("a sketch is plain values")
+    }
+
+    /// Reads what [`Sketch::encode`] wrote; `None` when these bytes are none.
+    pub fn decode(bytes: &[u8]) -> Option<Sketch> {
+        let shape: Shape = postcard::from_bytes(bytes).ok()?;
+        if !shape.is_sound() {
+            return None;
+        }
+        postcard::from_bytes(bytes).ok().map(Sketch)
+    }
+}
+
+/// The library's fields, in its order, to be looked at.
+#[derive(Deserialize)]
+struct Shape {
+    #[allow(dead_code)]
+    builder: Hashed,
+    precision: u8,
+    counts: (usize, usize, usize),
+    pending: Vec<u32>,
+    sparse: Sparse,
+    registers: Option<Registers>,
+    #[allow(dead_code)]
+    phantom: (),
+}
+
+#[derive(Deserialize)]
+struct Sparse {
+    count: usize,
+    last: u32,
+    steps: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct Registers {
+    words: Vec<u32>,
+    count: usize,
+    zeros: usize,
+}
+
+impl Shape {
+    fn is_sound(&self) -> bool {
+        self.precision == PRECISION
+            && self.counts == COUNTS
+            && self.pending.is_empty()
+            && self.sparse.is_sound()
+            && self.registers.as_ref().is_none_or(|registers| registers.is_sound() && self.sparse.count == 0)
+    }
+}
+
+impl Sparse {
+    /// Whole variable-length steps that never leave 32 bits and end where they say.
+    fn is_sound(&self) -> bool {
+        let (mut at, mut count, mut last) = (0usize, 0usize, 0u32);
+        while at < self.steps.len() {
+            let (mut step, mut shift) = (0u64, 0u32);
+            loop {
+                let Some(byte) = self.steps.get(at) else { return false };
+                at += 1;
+                step |= u64::from(byte & 0x7F) << shift;
+                shift += 7;
+                if byte & 0x80 == 0 {
+                    break;
+                }
+                if shift > 28 {
+                    return false;
+                }
+            }
+            let Some(next) = u32::try_from(step).ok().and_then(|step| last.checked_add(step)) else { return false };
+            last = next;
+            count += 1;
+        }
+        count == self.count && last == self.last && count < COUNTS.1
+    }
+}
+
+impl Registers {
+    fn is_sound(&self) -> bool {
+        let zeros = |word: &u32| (0..5).filter(|at| word >> (at * 6) & 0x3F == 0).count();
+        // The last word has room for one register more than there are.
+        self.count == COUNTS.0
+            && self.words.len() == REGISTER_WORDS
+            && self.words.iter().map(zeros).sum::<usize>() == self.zeros + 1
+            && self.words.last().is_some_and(|word| word >> 24 == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

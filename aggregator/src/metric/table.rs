@@ -1,0 +1,194 @@
+//! A table of entries per cell that may outgrow memory: behind exact distinct counts and quantiles.
+//!
+//! Entries are combined in a hash table; over budget the whole table is sorted and appended to the spill as one run.
+//! At the end all runs are merged. Which entries were spilled, and when, never shows in the result.
+
+use std::cmp::Ordering;
+use std::io;
+
+use hashbrown::HashTable;
+
+use super::sorted::{Cursor, Entry, Sorted, Stored, buffer_bytes, merge_cursors};
+use crate::spill::SharedSpill;
+
+/// Bytes appended to the spill at a time while merging.
+const CHUNK_BYTES: usize = 4 * 1024 * 1024;
+/// Runs merged at a time: each needs a read buffer.
+const RUNS_MAX: usize = 64;
+
+/// An entry of one cell.
+#[derive(Clone, Copy, Debug)]
+struct Tagged<E> {
+    cell: u32,
+    entry: E,
+}
+
+impl<E: Entry> Entry for Tagged<E> {
+    const BYTES: usize = 4 + E::BYTES;
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.cell.to_be_bytes());
+        self.entry.write(out);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Tagged<E>> {
+        let (cell, entry) = bytes.split_first_chunk::<4>()?;
+        Some(Tagged { cell: u32::from_be_bytes(*cell), entry: E::read(entry)? })
+    }
+
+    fn order(&self, other: &Tagged<E>) -> Ordering {
+        self.cell.cmp(&other.cell).then_with(|| self.entry.order(&other.entry))
+    }
+
+    fn combine(&mut self, other: &Tagged<E>) {
+        self.entry.combine(&other.entry);
+    }
+
+    fn hash(&self) -> u64 {
+        (self.entry.hash() ^ u64::from(self.cell)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+}
+
+/// Entries by cell.
+#[derive(Debug)]
+pub struct Table<E> {
+    held: HashTable<Tagged<E>>,
+    runs: Vec<Stored>,
+}
+
+impl<E> Default for Table<E> {
+    fn default() -> Table<E> {
+        Table { held: HashTable::new(), runs: Vec::new() }
+    }
+}
+
+impl<E: Entry> Table<E> {
+    /// Takes an entry into a cell.
+    #[inline]
+    pub fn insert(&mut self, cell: u32, entry: E) {
+        let tagged = Tagged { cell, entry };
+        let equal = |held: &Tagged<E>| held.order(&tagged) == Ordering::Equal;
+        match self.held.entry(tagged.hash(), equal, Tagged::hash) {
+            hashbrown::hash_table::Entry::Occupied(mut held) => held.get_mut().combine(&tagged),
+            hashbrown::hash_table::Entry::Vacant(place) => {
+                place.insert(tagged);
+            }
+        }
+    }
+
+    /// Bytes held in memory, as allocated.
+    pub fn bytes(&self) -> usize {
+        self.held.allocation_size()
+    }
+
+    /// Moves everything held in memory to the spill, as one run.
+    ///
+    /// # Errors
+    /// The spill's own.
+    pub fn spill(&mut self, spill: &SharedSpill) -> io::Result<()> {
+        let held = self.drain();
+        if held.is_empty() {
+            return Ok(());
+        }
+        let mut writer = Writer::new(spill);
+        for entry in &held {
+            writer.push(0, entry)?;
+        }
+        self.runs.extend(writer.end()?.pop());
+        if self.runs.len() >= RUNS_MAX {
+            self.merge_runs(spill)?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Vec<Tagged<E>> {
+        let mut held: Vec<Tagged<E>> = std::mem::take(&mut self.held).into_iter().collect();
+        held.sort_unstable_by(Tagged::order);
+        held
+    }
+
+    fn cursors(&self) -> io::Result<Vec<Cursor<'_, Tagged<E>>>> {
+        let buffer = buffer_bytes(self.runs.len());
+        self.runs.iter().map(|run| Cursor::stored(run, buffer)).collect()
+    }
+
+    fn merge_runs(&mut self, spill: &SharedSpill) -> io::Result<()> {
+        let mut cursors = self.cursors()?;
+        let mut writer = Writer::new(spill);
+        merge_cursors(&mut cursors, |entry| writer.push(0, entry).map(|()| true))?;
+        self.runs = writer.end()?;
+        Ok(())
+    }
+
+    /// The entries of cells 0 to `cells - 1`. What was spilled stays in the spill.
+    ///
+    /// # Errors
+    /// The spill's own.
+    pub fn finish(mut self, cells: usize, spill: &SharedSpill) -> io::Result<Vec<Sorted<E>>> {
+        let held = self.drain();
+        if self.runs.is_empty() {
+            let mut finished: Vec<Sorted<E>> = std::iter::repeat_with(Sorted::default).take(cells).collect();
+            for run in held.chunk_by(|a, b| a.cell == b.cell) {
+                finished[run[0].cell as usize] = Sorted::of_sorted(run.iter().map(|tagged| tagged.entry).collect());
+            }
+            return Ok(finished);
+        }
+        let mut cursors = self.cursors()?;
+        cursors.push(Cursor::memory(&held)?);
+        let mut writer = Writer::new(spill);
+        merge_cursors(&mut cursors, |tagged: &Tagged<E>| {
+            writer.push(tagged.cell as usize, &tagged.entry).map(|()| true)
+        })?;
+        let mut finished: Vec<Sorted<E>> = writer.end()?.into_iter().map(Sorted::of_stored).collect();
+        finished.resize_with(cells, Sorted::default);
+        Ok(finished)
+    }
+}
+
+/// Writes ascending entries of ascending lists to the spill, many lists to a chunk.
+struct Writer<'a> {
+    spill: &'a SharedSpill,
+    chunk: Vec<u8>,
+    /// (list, first byte, bytes) of the chunk.
+    stretches: Vec<(usize, u64, u64)>,
+    lists: Vec<Stored>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(spill: &'a SharedSpill) -> Writer<'a> {
+        Writer { spill, chunk: Vec::new(), stretches: Vec::new(), lists: Vec::new() }
+    }
+
+    fn push<E: Entry>(&mut self, list: usize, entry: &E) -> io::Result<()> {
+        if self.chunk.len() + E::BYTES > CHUNK_BYTES {
+            self.flush()?;
+        }
+        while self.lists.len() <= list {
+            self.lists.push(Stored { spill: self.spill.clone(), stretches: Vec::new(), entries: 0 });
+        }
+        match self.stretches.last_mut() {
+            Some((at, _, bytes)) if *at == list => *bytes += E::BYTES as u64,
+            _ => self.stretches.push((list, self.chunk.len() as u64, E::BYTES as u64)),
+        }
+        self.lists[list].entries += 1;
+        entry.write(&mut self.chunk);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.chunk.is_empty() {
+            return Ok(());
+        }
+        let run = self.spill.append(&self.chunk)?;
+        self.chunk.clear();
+        for (list, first, bytes) in self.stretches.drain(..) {
+            self.lists[list].stretches.push((run, first, bytes));
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> io::Result<Vec<Stored>> {
+        self.flush()?;
+        Ok(self.lists)
+    }
+}

@@ -1,0 +1,140 @@
+//! A definition compiled for execution.
+//!
+//! In: a checked [`Definition`]. Out: a [`Plan`] that every fold of it shares: compiled filters and arguments, the
+//! columns to read, the zone. Compiling never fails: what cannot be compiled fails when it is evaluated, and then
+//! only its own snapshot.
+
+use std::collections::BTreeSet;
+
+use tidemill_schemas::calendar::{self, Date, WeekStart, Zone};
+use tidemill_schemas::definition::{Body, Definition, From};
+use tidemill_schemas::expression::{Column, Comparison, Expr, Read};
+use tidemill_schemas::metric::Metric;
+use tidemill_schemas::value::{Type, Value};
+use tidemill_schemas::window::Window;
+
+use crate::eval::Node;
+use crate::metric::Kind;
+
+/// One insight, ready to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The insight's name.
+    pub insight: String,
+    /// The source it reads; `None`: all.
+    pub source: Option<String>,
+    /// The event names it reads, ascending; `None`: all.
+    pub names: Option<Vec<String>>,
+    /// The zone of its days.
+    pub zone: Zone,
+    /// The day its weeks start on.
+    pub week_start: WeekStart,
+    /// The breakdown.
+    pub by: Vec<Column>,
+    /// Groups listed before `$other`.
+    pub top: usize,
+    /// The metrics, in the definition's order.
+    pub metrics: Vec<PlanMetric>,
+    /// Names and source, as one test; `None`: every event.
+    pub(crate) base: Option<Node>,
+    /// `where`.
+    pub(crate) filter: Option<Node>,
+    columns: BTreeSet<Column>,
+}
+
+/// One metric, ready to run.
+#[derive(Clone, Debug)]
+pub struct PlanMetric {
+    /// The metric's name.
+    pub name: String,
+    /// What it computes.
+    pub kind: Kind,
+    /// Whether rows whose argument is null are counted as skipped.
+    pub reports_skipped: bool,
+    pub(crate) filter: Option<Node>,
+    pub(crate) argument: Option<Node>,
+}
+
+impl Plan {
+    /// Compiles a definition.
+    pub fn new(definition: &Definition) -> Plan {
+        let Body::Standard(standard) = &definition.body;
+        let names = match &standard.from {
+            From::All => None,
+            From::Names(names) => Some(names.clone()),
+        };
+        let base = base(names.as_deref(), definition.source.as_deref());
+        let mut columns: BTreeSet<Column> = definition.by.iter().cloned().collect();
+        columns.insert(Column::Time);
+        let mut want = |expr: &Expr| {
+            expr.reads(&mut |read| {
+                columns.insert(read.column.clone());
+            });
+        };
+        base.iter().chain(&standard.filter).for_each(&mut want);
+        for metric in &standard.metrics {
+            metric.filter.iter().chain(metric.function.argument()).for_each(&mut want);
+        }
+        Plan {
+            insight: definition.name.clone(),
+            source: definition.source.clone(),
+            names,
+            zone: definition.timezone.clone(),
+            week_start: definition.week_start,
+            by: definition.by.clone(),
+            top: definition.top as usize,
+            metrics: standard.metrics.iter().map(PlanMetric::new).collect(),
+            base: base.as_ref().map(Node::compile),
+            filter: standard.filter.as_ref().map(Node::compile),
+            columns,
+        }
+    }
+
+    /// The columns it reads; `received` ([`tidemill_schemas::page::RECEIVED`]) comes on top of them, and `$rare` where
+    /// a page has it.
+    pub fn columns(&self) -> &BTreeSet<Column> {
+        &self.columns
+    }
+
+    /// The local days from `first` to `last`, both included, as windows of event time.
+    pub fn days(&self, first: Date, last: Date) -> impl Iterator<Item = (Date, Window)> + '_ {
+        calendar::dates(first, last).map(|date| (date, self.zone.day(date)))
+    }
+
+    /// The UTC dates whose pages hold events of those local days.
+    pub fn utc_dates(&self, first: Date, last: Date) -> impl Iterator<Item = Date> + use<> {
+        calendar::utc_dates(self.zone.days(first, last))
+    }
+
+    /// Whether every metric can be kept as a running total.
+    pub fn is_additive(&self) -> bool {
+        self.metrics.iter().all(|metric| matches!(metric.kind, Kind::Count | Kind::CountOf | Kind::Sum))
+    }
+}
+
+impl PlanMetric {
+    fn new(metric: &Metric) -> PlanMetric {
+        PlanMetric {
+            name: metric.name.clone(),
+            kind: Kind::of(&metric.function),
+            reports_skipped: metric.function.reports_skipped(),
+            filter: metric.filter.as_ref().map(Node::compile),
+            argument: metric.function.argument().map(Node::compile),
+        }
+    }
+}
+
+/// `name in (…) and source = …`.
+fn base(names: Option<&[String]>, source: Option<&str>) -> Option<Expr> {
+    let read = |column| Box::new(Expr::Read(Read { column, at: Some(Type::Text) }));
+    let mut parts = Vec::new();
+    if let Some(names) = names {
+        let names = names.iter().cloned().map(Value::Text).collect();
+        parts.push(Expr::In(read(Column::Name), names));
+    }
+    if let Some(source) = source {
+        let source = Box::new(Expr::Literal(Value::Text(source.to_owned())));
+        parts.push(Expr::Compare(Comparison::Eq, read(Column::Source), source));
+    }
+    if parts.len() > 1 { Some(Expr::And(parts)) } else { parts.pop() }
+}
