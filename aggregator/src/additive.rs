@@ -169,6 +169,12 @@ pub fn deltas(
     Ok(contributions)
 }
 
+/// What a day's cells contribute; `None` when a metric does not add up or a count leaves 63 bits.
+pub fn additive(day: &DayCells) -> Option<Vec<(CellKey, AdditiveCell)>> {
+    let groups = day.groups.iter().map(|(key, cell)| Some((CellKey::Group(key.clone()), AdditiveCell::of(cell, 1)?)));
+    std::iter::once(Some((CellKey::Total, AdditiveCell::of(&day.total, 1)?))).chain(groups).collect()
+}
+
 /// The cells of one day from everything contributed to it. Groups without events vanish. Without a total cell the
 /// total is added up from the groups.
 ///

@@ -7,13 +7,13 @@
 
 pub mod activity_store;
 pub mod additive;
-pub mod columns;
+mod columns;
 pub mod definition_store;
 pub mod dispatch;
 pub mod eval;
 pub mod finish;
 pub mod fold;
-pub mod group;
+mod group;
 pub mod metric;
 pub mod on_changes;
 pub mod on_request;

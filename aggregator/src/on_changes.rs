@@ -14,14 +14,13 @@ use tidemill_schemas::calendar::Date;
 use tidemill_schemas::event::Event;
 use tidemill_schemas::keys::{Key, Tenant};
 use tidemill_schemas::strategy::{Strategy, strategy};
-use tidemill_schemas::window::Position;
+use tidemill_schemas::window::{Position, Through};
 
 use crate::activity_store::ActivityStore;
+use crate::additive::{AdditiveCell, CellKey, deltas};
 use crate::definition_store::{DefinitionStore, Held};
-use crate::metric::AdditiveCell;
 use crate::plan::Plan;
-use crate::totals::deltas;
-use crate::total_store::{GroupKey, Total, TotalStore, TotalsOf};
+use crate::total_store::{Total, TotalStore, TotalsOf};
 
 /// Adds a delivery to the running totals of every incremental insight.
 pub async fn on_changes(context: &Context, shard: &str, changes: &[Change]) -> Outcome {
@@ -51,7 +50,15 @@ async fn add_all(context: &Context, shard: &str, changes: &[Change], last: Posit
         for held in definitions.iter().filter(|held| strategy(&held.applied.definition) == Strategy::Incremental) {
             let of = of(tenant, held);
             totals.begin_coverage(&of, shard, progress).await?;
-            add_one(&totals, &of, &Plan::new(&held.applied.definition), &delivery).await?;
+            match add_one(&totals, &of, &Plan::new(&held.applied.definition), &delivery).await {
+                Ok(()) => {}
+                Err(Stop::Port(error)) => return Err(error),
+                Err(Stop::Insight(why)) => {
+                    // One insight's trouble is not the others': its totals no longer count, its pages still do.
+                    tracing::error!(insight = of.insight, why, "running totals given up; days are read from pages");
+                    totals.end_coverage(&of, shard).await?;
+                }
+            }
         }
         ActivityStore::new(context).touch(tenant, &definitions).await?;
     }
@@ -88,12 +95,13 @@ impl Images {
         Ok(Images { old: batch(old.collect())?, new: batch(new.collect())? })
     }
 
-    /// What these changes add to each total.
-    fn deltas(&self, plan: &Plan) -> Result<BTreeMap<(Date, GroupKey), AdditiveCell>, Error> {
-        let mut all = deltas(plan, &self.new, 1).map_err(|why| Error::Invalid(why.to_string()))?;
+    /// What these changes add to each total. The error is in words, and concerns this insight only.
+    fn deltas(&self, plan: &Plan) -> Result<BTreeMap<(Date, CellKey), AdditiveCell>, String> {
+        let mut all = deltas(plan, &self.new, None, 1).map_err(|why| why.to_string())?;
         if self.old.num_rows() > 0 {
-            for (at, cell) in deltas(plan, &self.old, -1).map_err(|why| Error::Invalid(why.to_string()))? {
-                all.entry(at).or_default().add(&cell).map_err(|why| Error::Invalid(why.to_string()))?;
+            for (at, cell) in deltas(plan, &self.old, None, -1).map_err(|why| why.to_string())? {
+                let held = all.entry(at).or_insert_with(|| AdditiveCell::zero(plan));
+                held.add(&cell).ok_or("a count leaves 64 bits")?;
             }
         }
         Ok(all)
@@ -108,10 +116,24 @@ impl<'d> Delivery<'d> {
     }
 }
 
+/// Why a delivery was not added.
+enum Stop {
+    /// A store's error: it concerns everything.
+    Port(Error),
+    /// The insight's own trouble.
+    Insight(String),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Port(error)
+    }
+}
+
 /// Adds a delivery to one insight's totals, until every one of them includes it.
-async fn add_one(totals: &TotalStore<'_>, of: &TotalsOf<'_>, plan: &Plan, delivery: &Delivery<'_>) -> Result<(), Error> {
-    let mut left: Vec<(Key, (Date, GroupKey), AdditiveCell)> = Vec::new();
-    for ((day, group), cell) in delivery.images.deltas(plan)? {
+async fn add_one(totals: &TotalStore<'_>, of: &TotalsOf<'_>, plan: &Plan, delivery: &Delivery<'_>) -> Result<(), Stop> {
+    let mut left: Vec<(Key, (Date, CellKey), AdditiveCell)> = Vec::new();
+    for ((day, group), cell) in delivery.images.deltas(plan).map_err(Stop::Insight)? {
         left.push((of.key(day, &group)?, (day, group), cell));
     }
     while !left.is_empty() {
@@ -122,7 +144,10 @@ async fn add_one(totals: &TotalStore<'_>, of: &TotalsOf<'_>, plan: &Plan, delive
         for ((key, at, cell), stored) in left.into_iter().zip(stored) {
             let (mut total, rank) = match stored {
                 Some((total, rank)) => (total, Some(rank)),
-                None => (Total { group: at.1.clone(), ..Total::default() }, None),
+                None => {
+                    let (key, through) = (at.1.clone(), Through::default());
+                    (Total { key, through, cell: AdditiveCell::zero(plan) }, None)
+                }
             };
             if !total_with(&mut total, plan, delivery, &at, &cell)? {
                 continue;
@@ -137,7 +162,7 @@ async fn add_one(totals: &TotalStore<'_>, of: &TotalsOf<'_>, plan: &Plan, delive
                 Ok(()) => {}
                 // Someone came between, or the write may have happened: the item itself will tell.
                 Err(Error::Conflict(_) | Error::Unknown(_)) => left.push(pending),
-                Err(other) => return Err(other),
+                Err(other) => return Err(other.into()),
             }
         }
     }
@@ -149,22 +174,22 @@ fn total_with(
     total: &mut Total,
     plan: &Plan,
     delivery: &Delivery<'_>,
-    at: &(Date, GroupKey),
+    at: &(Date, CellKey),
     cell: &AdditiveCell,
-) -> Result<bool, Error> {
+) -> Result<bool, Stop> {
     let included = total.through.of(delivery.shard);
     if included >= delivery.last {
         return Ok(false);
     }
     let add = |total: &mut Total, cell: &AdditiveCell| {
-        total.cell.add(cell).map_err(|why| Error::Invalid(format!("running total: {why}")))
+        total.cell.add(cell).ok_or_else(|| Stop::Insight("a running count leaves 64 bits".to_owned()))
     };
     if included < delivery.first {
         add(total, cell)?;
     } else {
         // The delivery was cut anew: some of it is in. Count the rest alone.
         let from = delivery.changes.partition_point(|change| change.position <= included);
-        let rest = Images::of(&delivery.changes[from..])?.deltas(plan)?;
+        let rest = Images::of(&delivery.changes[from..])?.deltas(plan).map_err(Stop::Insight)?;
         if let Some(cell) = rest.get(at) {
             add(total, cell)?;
         }

@@ -13,7 +13,7 @@ use tidemill_schemas::window::Through;
 
 use crate::definition_store::DefinitionStore;
 use crate::finish;
-use crate::fold::DayCells;
+use crate::metric::DayCells;
 use crate::on_request::{Failure, Work};
 use crate::snapshot_store::{COMMIT_SNAPSHOTS_MAX, Series, Snapshot, SnapshotStore};
 use crate::states;
@@ -44,10 +44,9 @@ pub(crate) struct Computed {
 
 impl Computed {
     /// Finishes a day's cells.
-    pub fn of(work: &Work, date: Date, cells: &mut DayCells) -> Result<Computed, Failure> {
+    pub fn of(work: &Work, date: Date, cells: &DayCells) -> Result<Computed, Failure> {
         let never = |why: &dyn std::fmt::Display| Failure::Never(why.to_string());
-        let mut encoded = Vec::new();
-        states::encode(&work.plan, cells, &mut encoded).map_err(|why| Failure::Again(why.to_string()))?;
+        let encoded = states::to_bytes(cells).map_err(|why| Failure::Again(why.to_string()))?;
         let digest = finish::digest(&work.plan, cells).map_err(|why| never(&why))?;
         let detail = if work.held.applied.definition.by.is_empty() {
             Vec::new()

@@ -22,14 +22,15 @@ use tidemill_schemas::snapshot::{Header, Input};
 use tidemill_schemas::strategy::{Strategy, strategy};
 use tidemill_schemas::time::Timestamp;
 
+use crate::additive::additive;
 use crate::definition_store::Held;
-use crate::fold::{DayCells, Fold, Limits};
+use crate::fold::{Fold, Limits};
+use crate::metric::DayCells;
 use crate::on_request::{Ended, Failure, Work};
 use crate::on_request_commit::{self, COMPUTED_BYTES_MAX, Computed};
 use crate::on_request_totals::{self, Compared};
 use crate::snapshot_store::{COMMIT_SNAPSHOTS_MAX, Series, SnapshotStore};
 use crate::spill_store::FileSpill;
-use crate::totals::additive;
 
 /// Bytes the folds of one pass may hold before they spill, shared evenly.
 pub const SCAN_MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -198,11 +199,11 @@ impl<'a> Pass<'a> {
         if last { self.publish(at).await } else { Ok(()) }
     }
 
-    async fn compute(&self, at: usize, date: Date, mut cells: DayCells) -> Result<Computed, Failure> {
+    async fn compute(&self, at: usize, date: Date, cells: DayCells) -> Result<Computed, Failure> {
         let Job { work, .. } = &self.jobs[at];
         let window = work.held.applied.definition.timezone.day(date);
         let (first, last) = (calendar::utc_date(window.start), calendar::utc_date(window.end.plus_micros(-1)));
-        let mut computed = Computed::of(work, date, &mut cells)?;
+        let mut computed = Computed::of(work, date, &cells)?;
         computed.input = Input::Pages;
         computed.pages = self.set.hash(first, last);
         if window.end > self.now {
@@ -210,7 +211,7 @@ impl<'a> Pass<'a> {
         }
         computed.verified = Some(true);
         if strategy(&work.held.applied.definition) == Strategy::Incremental {
-            let scanned = || additive(&work.plan, &cells).map_err(|why| Failure::Never(why.to_string()));
+            let scanned = || additive(&cells).ok_or_else(|| Failure::Never("a count leaves 63 bits".to_owned()));
             let compared =
                 on_request_totals::compare(self.context, work, &self.set, date, &computed.states, scanned).await?;
             if matches!(compared, Compared::Drifted) {

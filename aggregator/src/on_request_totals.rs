@@ -13,13 +13,14 @@ use tidemill_schemas::calendar::{self, Date};
 use tidemill_schemas::keys::{Key, Tenant};
 use tidemill_schemas::window::{Through, Window};
 
-use crate::fold::DayCells;
-use crate::metric::AdditiveCell;
+use crate::additive::{AdditiveCell, CellKey, day_cells};
+use crate::fold::FoldError;
+use crate::metric::DayCells;
 use crate::on_request::{Failure, Work, may_use_totals};
 use crate::on_request_commit::{self, Computed};
 use crate::on_request_scan::sources;
-use crate::total_store::{GroupKey, Total, TotalStore, TotalsOf};
-use crate::totals::day_cells;
+use crate::states;
+use crate::total_store::{Total, TotalStore, TotalsOf};
 
 impl Work {
     /// The totals of this work's insight.
@@ -51,8 +52,11 @@ pub(crate) async fn try_totals(context: &Context, work: &Work) -> Result<bool, F
     let mut computed = Vec::new();
     for date in calendar::dates(work.request.first, work.request.last) {
         let totals = store.day(&work.totals(&tenant), date).await?;
-        let mut cells = cells_of(work, date, totals.iter().map(|(_, total, _)| total))?;
-        computed.push(Computed::of(work, date, &mut cells)?);
+        let Ok(cells) = cells_of(work, totals.iter().map(|(_, total, _)| total)) else {
+            // Totals that don't add up are no answer; the pages are.
+            return Ok(false);
+        };
+        computed.push(Computed::of(work, date, &cells)?);
     }
     on_request_commit::publish(context, work, computed, &through, watermark).await?;
     Ok(true)
@@ -82,11 +86,9 @@ async fn covers(
 
 fn cells_of<'t>(
     work: &Work,
-    date: Date,
     totals: impl Iterator<Item = &'t Total>,
-) -> Result<DayCells, Failure> {
-    let cells = totals.map(|total| (total.group.clone(), total.cell.clone()));
-    day_cells(&work.plan, date, cells).map_err(|why| Failure::Never(why.to_string()))
+) -> Result<DayCells, FoldError> {
+    day_cells(&work.plan, totals.map(|total| (total.key.clone(), total.cell.clone())))
 }
 
 /// What comparing a scanned day with its running totals showed.
@@ -106,7 +108,7 @@ pub(crate) async fn compare(
     set: &PageSet,
     date: Date,
     scanned_states: &[u8],
-    scanned: impl Fn() -> Result<Vec<(GroupKey, AdditiveCell)>, Failure>,
+    scanned: impl Fn() -> Result<Vec<(CellKey, AdditiveCell)>, Failure>,
 ) -> Result<Compared, Failure> {
     let tenant = work.tenant();
     let store = TotalStore::new(context);
@@ -119,11 +121,12 @@ pub(crate) async fn compare(
     if !totals.iter().all(|(_, total, _)| set.through.covers(&total.through)) {
         return Ok(Compared::NotComparable);
     }
-    let mut states = Vec::new();
-    let mut cells = cells_of(work, date, totals.iter().map(|(_, total, _)| total))?;
-    crate::states::encode(&work.plan, &mut cells, &mut states).map_err(|why| Failure::Again(why.to_string()))?;
-    if states == scanned_states {
-        return Ok(Compared::Equal);
+    // Totals that don't add up differ from every page.
+    if let Ok(cells) = cells_of(work, totals.iter().map(|(_, total, _)| total)) {
+        let states = states::to_bytes(&cells).map_err(|why| Failure::Again(why.to_string()))?;
+        if states == scanned_states {
+            return Ok(Compared::Equal);
+        }
     }
     tracing::error!(insight = work.request.insight, %date, "running totals differ from the pages; replaced");
     heal(&store, work, date, &set.through, totals, scanned()?).await?;
@@ -137,21 +140,21 @@ async fn heal(
     date: Date,
     through: &Through,
     totals: Vec<(Key, Total, u64)>,
-    scanned: Vec<(GroupKey, AdditiveCell)>,
+    scanned: Vec<(CellKey, AdditiveCell)>,
 ) -> Result<(), Failure> {
     let tenant = work.tenant();
     let of = work.totals(&tenant);
     let mut right: BTreeMap<Key, _> = BTreeMap::new();
-    for (group, cell) in scanned {
-        right.insert(of.key(date, &group)?, (group, cell));
+    for (cell_key, cell) in scanned {
+        right.insert(of.key(date, &cell_key)?, (cell_key, cell));
     }
     let mut writes = Vec::new();
     for (key, total, rank) in totals {
-        let (group, cell) = right.remove(&key).unwrap_or_else(|| (total.group, Default::default()));
-        writes.push((key, Total { group, through: through.clone(), cell }, Some(rank)));
+        let (cell_key, cell) = right.remove(&key).unwrap_or_else(|| (total.key, AdditiveCell::zero(&work.plan)));
+        writes.push((key, Total { key: cell_key, through: through.clone(), cell }, Some(rank)));
     }
-    for (key, (group, cell)) in right {
-        writes.push((key, Total { group, through: through.clone(), cell }, None));
+    for (key, (cell_key, cell)) in right {
+        writes.push((key, Total { key: cell_key, through: through.clone(), cell }, None));
     }
     for outcome in store.put_each(writes).await? {
         match outcome {

@@ -10,25 +10,21 @@ use serde::{Deserialize, Serialize};
 use tidemill_ports::{Condition, Context, Effect, Error, Item, Query, Write};
 use tidemill_schemas::calendar::Date;
 use tidemill_schemas::keys::{self, Key, Tenant};
-use tidemill_schemas::value::Value;
 use tidemill_schemas::window::{Position, Through};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::metric::AdditiveCell;
+use crate::additive::{AdditiveCell, CellKey};
 
 /// The version of a total's stored body, its first byte.
 pub const TOTAL_FORMAT: u8 = 1;
 /// The name of the consumer whose progress the totals stand at.
 const CONSUMER: &str = "totals";
 
-/// A group's values; `None` is the whole day.
-pub type GroupKey = Option<Vec<Value>>;
-
 /// A running total.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Total {
-    /// Which group.
-    pub group: GroupKey,
+    /// Which cell of the day.
+    pub key: CellKey,
     /// What is included, per feed shard.
     pub through: Through,
     /// The values.
@@ -47,9 +43,12 @@ pub struct TotalsOf<'t> {
 }
 
 impl TotalsOf<'_> {
-    /// Where a group's total of a day is kept. Groups are named by hash: their values may be longer than a key.
-    pub fn key(&self, day: Date, group: &GroupKey) -> Result<Key, Error> {
-        let encoded = postcard::to_stdvec(group).map_err(|why| Error::Invalid(format!("group: {why}")))?;
+    /// Where a cell of a day is kept. Cells are named by hash: a group's values may be longer than a key.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the group cannot be encoded.
+    pub fn key(&self, day: Date, cell: &CellKey) -> Result<Key, Error> {
+        let encoded = postcard::to_stdvec(cell).map_err(|why| Error::Invalid(format!("group: {why}")))?;
         let name = xxh3_128(&encoded).to_be_bytes();
         Ok(keys::total(self.tenant, self.insight, self.fingerprint, day, &name))
     }
@@ -173,6 +172,26 @@ impl<'a> TotalStore<'a> {
                 return Ok(());
             }
             since.insert(shard.to_owned(), after);
+            match self.put_json(key.clone(), item.as_ref(), &since).await {
+                Err(Error::Conflict(_)) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Notes that the totals of an insight no longer count `shard`: they could not be added to.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn end_coverage(&self, of: &TotalsOf<'_>, shard: &str) -> Result<(), Error> {
+        let key = keys::coverage(of.tenant, of.insight, of.fingerprint);
+        loop {
+            let item = self.context.items.get(&key).await?;
+            let mut since: BTreeMap<String, Position> = item.as_ref().map_or_else(|| Ok(BTreeMap::new()), json)?;
+            // No page begins behind the last position there can be.
+            if since.insert(shard.to_owned(), Position(u128::MAX)) == Some(Position(u128::MAX)) {
+                return Ok(());
+            }
             match self.put_json(key.clone(), item.as_ref(), &since).await {
                 Err(Error::Conflict(_)) => {}
                 other => return other,
