@@ -345,6 +345,43 @@ impl<'a> PageStore<'a> {
             .buffered(OBJECTS_AT_ONCE_MAX / 4)
     }
 
+    /// What was corrected or withdrawn on a day: reads the rows that come first in its pages, and only those.
+    ///
+    /// # Errors
+    /// The port's; [`Error::Invalid`] when a page is unreadable.
+    pub async fn corrected(&self, pages: &[IndexedPage]) -> Result<Corrected, Error> {
+        let mut corrected = Corrected::default();
+        let mut objects =
+            std::pin::pin!(self.fetch(pages.iter().map(|page| &page.page).filter(|page| page.corrections > 0)));
+        while let Some(object) = objects.next().await {
+            let (page, bytes) = object?;
+            corrected.read(bytes, page.corrections).map_err(|why| unreadable(page, &why))?;
+        }
+        Ok(corrected)
+    }
+
+    /// The live events of a source's UTC day, by time and id.
+    ///
+    /// # Errors
+    /// The port's; [`Error::Invalid`] when a page is unreadable.
+    pub async fn events_of_day(&self, tenant: &Tenant, source: &str, day: Date) -> Result<Vec<Event>, Error> {
+        let set = self.pages(tenant, &[source.to_owned()], day, day).await?;
+        let Some(pages) = set.days.get(&day) else { return Ok(Vec::new()) };
+        let corrected = self.corrected(pages).await?;
+        let mut events = Vec::new();
+        let mut objects = std::pin::pin!(self.fetch(pages.iter().map(|page| &page.page)));
+        while let Some(object) = objects.next().await {
+            let (page, bytes) = object?;
+            for event in read::events(bytes).map_err(|why| unreadable(page, &why))? {
+                if corrected.stands(&event.id, event.rev, event.deleted) {
+                    events.push(event);
+                }
+            }
+        }
+        events.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
+        Ok(events)
+    }
+
     // Dirty days
 
     /// Days that changed since someone last cleared their marks, at most `limit`.

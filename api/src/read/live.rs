@@ -1,0 +1,47 @@
+//! The live events themselves, as the committed pages hold them.
+
+use std::sync::Arc;
+
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use tidemill_ingest::page_store::PageStore;
+use tidemill_ports::{Context, Error};
+use tidemill_schemas::calendar::Date;
+use tidemill_schemas::event::Event;
+use tidemill_schemas::keys::Tenant;
+
+use crate::problem::Problem;
+
+/// The live events of one source, or of all, over UTC days; by source, day, time and id.
+pub async fn events(
+    context: Arc<Context>,
+    tenant: Tenant,
+    source: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+) -> Result<impl Stream<Item = Result<Event, Error>> + Send + use<>, Problem> {
+    let first = from.as_deref().map_or(Ok(Date::constant(1, 1, 1)), |text| day("from", text))?;
+    let last = to.as_deref().map_or(Ok(Date::constant(9999, 12, 30)), |text| day("to", text))?;
+    let pages = PageStore::new(&context);
+    let sources = match source {
+        Some(source) => vec![source],
+        None => pages.sources(&tenant).await?,
+    };
+    let mut days = Vec::new();
+    for source in sources {
+        let dates = pages.page_days(&tenant, &source, first, last).await?.into_keys();
+        days.extend(dates.map(|date| (source.clone(), date)));
+    }
+    let of_day = move |(source, date): (String, Date)| {
+        let (context, tenant) = (context.clone(), tenant.clone());
+        async move {
+            let events = PageStore::new(&context).events_of_day(&tenant, &source, date).await?;
+            Ok::<_, Error>(stream::iter(events.into_iter().map(Ok)))
+        }
+    };
+    Ok(stream::iter(days).then(of_day).try_flatten())
+}
+
+fn day(field: &str, text: &str) -> Result<Date, Problem> {
+    let wrong = |_| Problem::parameter(format!("`{field}` must be a UTC day: 2026-08-01"));
+    text.parse::<Date>().map_err(wrong).map(|date| date.clamp(Date::constant(1, 1, 1), Date::constant(9999, 12, 30)))
+}
