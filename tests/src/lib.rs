@@ -2,4 +2,5 @@
 //!
 //! Nothing here runs in production, and nothing in production depends on it.
 
+pub mod generator;
 pub mod oracle;
