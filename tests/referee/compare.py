@@ -87,7 +87,8 @@ def load_raw(db, path, wanted):
         f"""create temp table raw as select * from read_json({text(path)}, format = 'newline_delimited', columns = {{
             id: 'VARCHAR', source: 'VARCHAR', name: 'VARCHAR', actor: 'VARCHAR', time: 'TIMESTAMPTZ', rev: 'BIGINT',
             deleted: 'BOOLEAN', properties: 'JSON'}})
-            qualify row_number() over (partition by coalesce(source, 'default'), id order by coalesce(rev, 0) desc) = 1"""
+            qualify row_number() over (partition by coalesce(source, 'default'), id
+                                       order by coalesce(rev, 0) desc) = 1"""
     )
     db.execute("delete from raw where deleted")
     db.execute("update raw set source = 'default' where source is null")
@@ -97,35 +98,31 @@ def load_raw(db, path, wanted):
 
 
 def add_json(db, typed, column, columns={}):
-    """Adds the properties of a JSON column, each at every type it has."""
-    keys = f"select distinct unnest(json_keys({column})) k from raw where {column} is not null"
-    for (key,) in db.execute(keys + " order by 1").fetchall():
-        at = f"json_extract({column}, {text('$.' + json.dumps(key, ensure_ascii=False))})"
-        string = f"json_extract_string({column}, {text('$.' + json.dumps(key, ensure_ascii=False))})"
-        query = f"select json_type({at}) t, count(*), max(length(split_part({string}, '.', 2))) from raw group by t"
-        inexact = f"json_type({at}) = 'DOUBLE' and ({string} like '%e%' or length({string}) > 16)"
-        if db.execute(f"select count(*) from raw where {inexact}").fetchone()[0]:
-            raise SystemExit(f"`{key}` has JSON numbers that DuckDB reads as DOUBLE with loss; compare its pages instead")
-        found = {t: (n, decimals) for t, n, decimals in db.execute(query).fetchall() if t not in (None, "NULL")}
-        counted = {}
-        for json_type, (count, decimals) in found.items():
-            if json_type == "BOOLEAN":
-                put, sql = "boolean", f"case when json_type({at}) = 'BOOLEAN' then {string} = 'true' end"
-            elif json_type in ("BIGINT", "UBIGINT", "DOUBLE"):
-                held_type = re.search(r",(\d+)\)", columns.get(typed.get(key, {}).get("number", ("",))[0].strip('"'), ""))
-                scale = max(found.get("DOUBLE", (0, 0))[1], int(held_type.group(1)) if held_type else 0)
-                digits = f"case when json_type({at}) in ('BIGINT', 'UBIGINT', 'DOUBLE') then {string} end"
-                put, sql = "number", f"cast({digits} as decimal(38, {scale}))"
-            else:
-                put, sql = "text", f"case when json_type({at}) not in ('BIGINT', 'UBIGINT', 'DOUBLE', 'BOOLEAN') then {string} end"
-            counted[put] = counted.get(put, 0) + count
-            held = typed.setdefault(key, {})
-            if put in held and held[put][1] is not None and column == '"$rare"' and '"$rare"' not in held[put][0]:
-                sql = f"coalesce({held[put][0]}, {sql})"
-            held[put] = (sql, held.get(put, (None, False))[1])
-        if not any(primary for _, primary in typed[key].values()):
-            most = max(counted, key=counted.get)
-            typed[key][most] = (typed[key][most][0], True)
+    """Adds the properties of a JSON column, each at every type it has, to those with columns of their own."""
+    keys = f"select distinct unnest(json_keys({column})) k from raw where {column} is not null order by k"
+    for (key,) in db.execute(keys).fetchall():
+        path = text("$." + json.dumps(key, ensure_ascii=False))
+        shown, json_type = f"json_extract_string({column}, {path})", f"json_type({column}, {path})"
+        is_a = {
+            "boolean": f"{json_type} = 'BOOLEAN'",
+            "number": f"{json_type} in ('BIGINT', 'UBIGINT', 'DOUBLE')",
+            "text": f"{json_type} in ('VARCHAR', 'ARRAY')",
+        }
+        counts = ", ".join(f"count(*) filter (where {is_a[t]})" for t in TYPES)
+        lossy = f"count(*) filter (where {json_type} = 'DOUBLE' and ({shown} like '%e%' or length({shown}) > 16))"
+        decimals = f"coalesce(max(length(split_part({shown}, '.', 2))) filter (where {is_a['number']}), 0)"
+        *counts, lossy, decimals = db.execute(f"select {counts}, {lossy}, {decimals} from raw").fetchone()
+        if lossy:
+            raise SystemExit(f"DuckDB reads numbers of `{key}` as DOUBLE, with loss; compare the pages instead")
+        held = typed.setdefault(key, {})
+        own_scale = re.search(r",(\d+)\)", columns.get(held.get("number", ("",))[0].strip('"'), ""))
+        scale = max(decimals, int(own_scale.group(1)) if own_scale else 0)
+        sql = {"boolean": f"{shown} = 'true'", "number": f"cast({shown} as decimal(38, {scale}))", "text": shown}
+        most = TYPES[counts.index(max(counts))]
+        primary = None if any(primary for _, primary in held.values()) else most
+        for t in (t for t, count in zip(TYPES, counts) if count):
+            mine = f"case when {is_a[t]} then {sql[t]} end"
+            held[t] = (f"coalesce({held[t][0]}, {mine})", held[t][1]) if t in held else (mine, t == primary)
 
 
 def expose(db, typed, wanted):
@@ -263,9 +260,8 @@ def expected(db, definition, args, metrics):
     day = f"cast(timezone({text(zone)}, time) as date)"
     period = period_sql(args.every, definition.get("week_start", "sunday"), day)
     keys = "".join(f", {ident(key + '$any')} as {ident(f'by{at}')}" for at, key in enumerate(by))
-    db.execute(
-        f"create temp table chosen as select *, {period} as period{keys} from events where {' and '.join(conditions) or 'true'}"
-    )
+    where = " and ".join(conditions) or "true"
+    db.execute(f"create temp table chosen as select *, {period} as period{keys} from events where {where}")
     measured = [column for metric in metrics for column in metric.columns]
     groups = [ident(f"by{at}") for at in range(len(by))]
     label = ", ".join(["period", *groups])
