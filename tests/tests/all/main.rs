@@ -1,1 +1,3 @@
 //! The one integration binary: every behaviour at its boundary.
+
+mod tidy;
