@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use step::{Outcome, Place, Step, cargo};
 
 /// Every step, in order.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step { name: "fmt", about: "formatting", run: |place| cargo(place, &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
@@ -27,6 +27,7 @@ const STEPS: [Step; 8] = [
         run: |place| cargo(place, &["build", "-p", "tidemill-cli", "--bin", "tidemill"]),
     },
     Step { name: "python", about: "the referee's Python packages", run: python::install },
+    Step { name: "referee-check", about: "whether the referee catches what is wrong", run: python::referee_check },
     Step { name: "demo", about: "the demo, from an empty folder", run: demo::run },
     Step {
         name: "referee-pages",

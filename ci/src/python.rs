@@ -29,3 +29,11 @@ pub fn install(place: &Place) -> Result<(), String> {
     run(Command::new(interpreter(place)).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&requirements))?;
     fs::write(&stamp, wanted).map_err(|why| format!("{}: {why}", stamp.display()))
 }
+
+/// Shows that the referee lets a right answer pass and no wrong one.
+///
+/// # Errors
+/// When it errs.
+pub fn referee_check(place: &Place) -> Result<(), String> {
+    run(Command::new(interpreter(place)).arg(place.root.join("tests/referee/check.py")))
+}

@@ -358,7 +358,8 @@ def read_definition(path, insight):
     return chosen[0]
 
 
-def main():
+def judge(arguments=None):
+    """How many numbers were compared, and what differs, in words."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--events", type=Path, required=True)
     parser.add_argument("--definition", required=True)
@@ -370,10 +371,10 @@ def main():
     parser.add_argument("--top", type=int)
     parser.add_argument("--type", action="append", default=[])
     parser.add_argument("answer")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     definition = read_definition(args.definition, args.insight)
-    source = sys.stdin if args.answer == "-" else open(args.answer, encoding="utf-8")
-    answer = json.load(source, parse_float=Decimal, parse_int=Decimal)
+    written = sys.stdin.read() if args.answer == "-" else Path(args.answer).read_text("utf-8")
+    answer = json.loads(written, parse_float=Decimal, parse_int=Decimal)
     db = duckdb.connect()
     db.execute("set timezone = 'UTC'")
     wanted_types = dict(pair.rsplit("=", 1) for pair in args.type)
@@ -381,7 +382,11 @@ def main():
     columns = [row[0] for row in db.execute("select column_name from (describe events)").fetchall()]
     metrics = [metric(name, sql, columns) for name, sql in definition["metrics"].items()]
     by, wanted = expected(db, definition, args, metrics)
-    numbers, differ = compare(answer, by, wanted, metrics, args.every)
+    return compare(answer, by, wanted, metrics, args.every)
+
+
+def main():
+    numbers, differ = judge()
     for line in differ[:DIFFERENCES_TOLD_MAX]:
         print(line)
     print(f"{numbers} numbers compared, {len(differ)} differ")

@@ -11,7 +11,7 @@ impl Random {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -22,7 +22,7 @@ impl Random {
     /// A number below `end` (≥ 1).
     pub fn below(&mut self, end: u64) -> u64 {
         // Slightly uneven for huge ends, which no test minds.
-        self.next() % end.max(1)
+        self.bits() % end.max(1)
     }
 
     /// A number from `from` to `to`, both included.
