@@ -1,1 +1,102 @@
-fn main() {}
+//! `cargo ci`: every check and test, one after the other, with what they need installed into `target/`.
+//!
+//! In: `--list`, or `--only NAME` (again for more). Out: each step's own output under a header, and a summary; exit 1
+//! when a step failed. A failing step does not stop the ones after it. This program has no dependencies, so that it
+//! is built in a moment, and knows nothing of tidemill but the command line its users have.
+
+mod demo;
+mod python;
+mod step;
+
+use std::process::ExitCode;
+
+use step::{Outcome, Place, Step, cargo};
+
+/// Every step, in order.
+const STEPS: [Step; 9] = [
+    Step { name: "fmt", about: "formatting", run: |place| cargo(place, &["fmt", "--all", "--check"]) },
+    Step {
+        name: "clippy",
+        about: "lints, as errors",
+        run: |place| cargo(place, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    },
+    Step { name: "test", about: "every test", run: |place| cargo(place, &["test", "--workspace"]) },
+    Step {
+        name: "build",
+        about: "the command",
+        run: |place| cargo(place, &["build", "-p", "tidemill-cli", "--bin", "tidemill"]),
+    },
+    Step { name: "python", about: "the referee's Python packages", run: python::install },
+    Step { name: "referee-check", about: "whether the referee catches what is wrong", run: python::referee_check },
+    Step { name: "demo", about: "the demo, from an empty folder", run: demo::run },
+    Step {
+        name: "referee-pages",
+        about: "the demo's numbers beside DuckDB's over its pages",
+        run: demo::referee_pages,
+    },
+    Step {
+        name: "referee-events",
+        about: "the demo's numbers beside DuckDB's over its raw events",
+        run: demo::referee_events,
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match chosen(&arguments) {
+        Ok(steps) if arguments.iter().any(|argument| argument == "--list") => {
+            steps.iter().for_each(|step| println!("{:16}{}", step.name, step.about));
+            ExitCode::SUCCESS
+        }
+        Ok(steps) => run(&steps),
+        Err(why) => {
+            eprintln!("cargo ci: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The steps the arguments ask for.
+fn chosen(arguments: &[String]) -> Result<Vec<&'static Step>, String> {
+    let known = || STEPS.iter().map(|step| step.name).collect::<Vec<_>>().join(", ");
+    let mut only = Vec::new();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--list" => {}
+            "--only" => {
+                let name = rest.next().ok_or_else(|| format!("--only needs a name: {}", known()))?;
+                let step = STEPS.iter().find(|step| step.name == name);
+                only.push(step.ok_or_else(|| format!("no step is called `{name}`; there are {}", known()))?.name);
+            }
+            other => return Err(format!("unknown argument `{other}`; there are --list and --only NAME")),
+        }
+    }
+    Ok(STEPS.iter().filter(|step| only.is_empty() || only.contains(&step.name)).collect())
+}
+
+fn run(steps: &[&Step]) -> ExitCode {
+    let place = match Place::find() {
+        Ok(place) => place,
+        Err(why) => {
+            eprintln!("cargo ci: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcomes: Vec<Outcome> = steps.iter().map(|step| step.go(&place)).collect();
+    println!("\n== summary");
+    for outcome in &outcomes {
+        println!("{outcome}");
+    }
+    let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
+    println!("{} steps passed, {failed} failed", outcomes.len() - failed);
+    if failed == 0 {
+        place.remove_scratch();
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests;

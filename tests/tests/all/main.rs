@@ -1,1 +1,4 @@
 //! The one integration binary: every behaviour at its boundary.
+
+mod oracle;
+mod tidy;

@@ -1,0 +1,114 @@
+//! The demo, and the referee over everything it computed.
+//!
+//! The demo runs once, from an empty folder, as a stranger would run it. Its answers are asked for through the command
+//! line, for every insight and period, and handed to `tests/referee/compare.py`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::python::interpreter;
+use crate::step::{Place, output, run as run_shown};
+
+/// The demo's events as they were sent.
+const SAMPLE: &str = "cli/demo/git-events-small.ndjson.gz";
+/// A range that holds all of them, as local dates: the first day, and the one after the last.
+const RANGE: (&str, &str) = ("2017-01-01", "2027-01-01");
+/// Periods asked for; `none` is the whole range as one.
+const PERIODS: [&str; 4] = ["day", "week", "month", "none"];
+
+/// Runs the demo from an empty folder.
+///
+/// # Errors
+/// When it fails.
+pub fn run(place: &Place) -> Result<(), String> {
+    fs::create_dir_all(&place.scratch).map_err(|why| format!("{}: {why}", place.scratch.display()))?;
+    run_shown(Command::new(tidemill(place)).args(["demo", "--exit"]).current_dir(&place.scratch))
+}
+
+/// Compares the demo's answers with DuckDB's over its pages.
+///
+/// # Errors
+/// When a number differs.
+pub fn referee_pages(place: &Place) -> Result<(), String> {
+    let stored = project(place).join(".tidemill");
+    let pages = folder_of_pages(&stored).ok_or_else(|| format!("{}: no pages", stored.display()))?;
+    referee(place, &pages)
+}
+
+/// Compares the demo's answers with DuckDB's over the events that were sent.
+///
+/// # Errors
+/// When a number differs.
+pub fn referee_events(place: &Place) -> Result<(), String> {
+    referee(place, &place.root.join(SAMPLE))
+}
+
+fn tidemill(place: &Place) -> PathBuf {
+    place.binaries.join(format!("tidemill{}", std::env::consts::EXE_SUFFIX))
+}
+
+fn project(place: &Place) -> PathBuf {
+    place.scratch.join("tidemill-demo")
+}
+
+fn referee(place: &Place, events: &Path) -> Result<(), String> {
+    let folder = project(place).join("insights");
+    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
+        .map_err(|why| format!("{}: {why}; run the step `demo` too", folder.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    files.sort();
+    let mut failures = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).map_err(|why| format!("{}: {why}", file.display()))?;
+        for insight in insights(&text) {
+            for every in PERIODS {
+                println!("{insight} every {every}");
+                failures.extend(compare(place, events, &file, &insight, every).err());
+            }
+        }
+    }
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{} comparisons failed: {}", failures.len(), failures.join("; ")))
+    }
+}
+
+/// The names of the insights in a file of definitions.
+pub fn insights(text: &str) -> Vec<String> {
+    let names = text.lines().filter_map(|line| line.strip_prefix("insight:"));
+    let bare = |name: &str| name.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned();
+    names.map(bare).collect()
+}
+
+fn compare(place: &Place, events: &Path, definition: &Path, insight: &str, every: &str) -> Result<(), String> {
+    let answer = place.scratch.join(format!("{insight}-{every}.json"));
+    let mut query = Command::new(tidemill(place));
+    query
+        .arg("--project")
+        .arg(project(place))
+        .args(["query", insight, "--from", RANGE.0, "--to", RANGE.1, "-o", "json"]);
+    if every != "none" {
+        query.args(["--every", every]);
+    }
+    let body = output(&mut query)?;
+    fs::write(&answer, body).map_err(|why| format!("{}: {why}", answer.display()))?;
+    let mut referee = Command::new(interpreter(place));
+    referee.arg(place.root.join("tests/referee/compare.py")).arg("--events").arg(events);
+    referee.arg("--definition").arg(definition).args(["--insight", insight, "--every", every]);
+    run_shown(referee.args(["--from", RANGE.0, "--to", RANGE.1]).arg(answer))
+}
+
+/// The folder that holds `src=…` folders, somewhere below `folder`.
+fn folder_of_pages(folder: &Path) -> Option<PathBuf> {
+    let mut below: Vec<PathBuf> = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    below.sort();
+    let is_pages = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("src="));
+    if below.iter().any(is_pages) {
+        return Some(folder.to_owned());
+    }
+    below.iter().filter(|path| path.is_dir()).find_map(|path| folder_of_pages(path))
+}
