@@ -4,7 +4,7 @@
 //! local days handed out as soon as they are over, so memory holds a page or a few, the days in flight and nothing
 //! else. Per UTC day and source, the highest revision of an id stands; a day without corrections needs no look-up.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::BooleanArray;
@@ -142,14 +142,14 @@ impl<'a> Pass<'a> {
     /// Folds one source's pages of one UTC day.
     async fn day(&mut self, pages: &[IndexedPage], projection: &Projection) -> Result<(), Failure> {
         let store = PageStore::new(self.context);
-        let corrected = corrections(&store, pages).await?;
+        let corrected = store.corrected(pages).await?;
         let revisions = !corrected.is_empty();
-        let mut objects = store.fetch(pages.iter().map(|page| &page.page));
+        let mut objects = std::pin::pin!(store.fetch(pages.iter().map(|page| &page.page)));
         while let Some(object) = objects.next().await {
             let (page, bytes) = object?;
             for batch in open(page, bytes, &projection.clone().with_revisions(revisions))? {
                 let batch = batch?;
-                let live = revisions.then(|| live(&batch, &corrected)).transpose()?;
+                let live = revisions.then(|| corrected.live(&batch)).transpose().map_err(|why| unreadable(page, &why))?;
                 self.fold(&batch, live.as_ref());
             }
         }
@@ -276,32 +276,6 @@ fn is_current(header: &Header, set: &PageSet, zone: &Zone, day: Date) -> bool {
         && header.tzdb == tzdb_version()
         && header.window == zone.day(day)
         && header.pages == set.hash(first, last)
-}
-
-/// Id → highest revision, of what was corrected or withdrawn on this day.
-type Corrected = HashMap<String, i64, foldhash::fast::RandomState>;
-
-/// Reads the correction rows of a day's pages: those that come first in each object.
-async fn corrections(store: &PageStore<'_>, pages: &[IndexedPage]) -> Result<Corrected, Failure> {
-    let mut corrected = Corrected::default();
-    let with: Vec<&PageRef> = pages.iter().map(|page| &page.page).filter(|page| page.corrections > 0).collect();
-    let mut objects = store.fetch(with);
-    while let Some(object) = objects.next().await {
-        let (page, bytes) = object?;
-        let limit = usize::try_from(page.corrections).unwrap_or(usize::MAX);
-        for (id, rev) in read::revisions(&bytes, limit).map_err(|why| unreadable(page, &why))? {
-            let highest = corrected.entry(id).or_insert(rev);
-            *highest = rev.max(*highest);
-        }
-    }
-    Ok(corrected)
-}
-
-/// Which rows stand: not withdrawn, and of the highest revision.
-fn live(batch: &RecordBatch, corrected: &Corrected) -> Result<BooleanArray, Failure> {
-    let rows = read::revision_columns(batch).map_err(|why| Failure::Never(why.to_string()))?;
-    let live = rows.iter().map(|(id, rev, deleted)| !deleted && corrected.get(id).is_none_or(|highest| *highest == rev));
-    Ok(live.collect::<Vec<bool>>().into())
 }
 
 fn open<'p>(

@@ -13,11 +13,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidemill_ports::{Condition, Context, Effect, Error, Item, Query, Write};
 use tidemill_schemas::calendar::{self, Date};
+use tidemill_schemas::event::Event;
 use tidemill_schemas::keys::{self, Decoder, Key, Tenant};
 use tidemill_schemas::value::Type;
 use tidemill_schemas::window::{Position, ShardId, Through};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::page::read;
+use crate::page::revisions::Corrected;
 use crate::manifest::{ChainEntry, ChainHead, DirtyDay, IndexedPage, PageDay, PageRef, PageSet, Primaries, Seen};
 
 /// Objects written or fetched at once.
@@ -373,7 +376,7 @@ impl<'a> PageStore<'a> {
         while let Some(object) = objects.next().await {
             let (page, bytes) = object?;
             for event in read::events(bytes).map_err(|why| unreadable(page, &why))? {
-                if corrected.stands(&event.id, event.rev, event.deleted) {
+                if corrected.stands(&event.id, i64::try_from(event.rev).unwrap_or(i64::MAX), event.deleted) {
                     events.push(event);
                 }
             }
@@ -442,6 +445,10 @@ impl<'a> PageStore<'a> {
             .try_collect()
             .await
     }
+}
+
+fn unreadable(page: &PageRef, why: &dyn std::fmt::Display) -> Error {
+    Error::Invalid(format!("page {} is unreadable: {why}", page.object))
 }
 
 fn page_day_key(page: &IndexedPage) -> Key {
