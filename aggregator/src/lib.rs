@@ -14,3 +14,6 @@ pub mod plan;
 pub mod range;
 pub mod spill;
 pub mod states;
+
+#[cfg(test)]
+mod testing;
