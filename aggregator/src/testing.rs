@@ -91,10 +91,8 @@ fn texts(values: Vec<Option<String>>, plain: bool) -> ArrayRef {
 }
 
 fn property(rows: &[Row], key: &str, wanted: Type, layout: Layout) -> Option<(Field, ArrayRef)> {
-    let values: Vec<Option<&Value>> = rows
-        .iter()
-        .map(|row| row.properties.get(key).filter(|value| value.type_of() == Some(wanted)))
-        .collect();
+    let values: Vec<Option<&Value>> =
+        rows.iter().map(|row| row.properties.get(key).filter(|value| value.type_of() == Some(wanted))).collect();
     values.iter().flatten().next()?;
     let array: ArrayRef = match wanted {
         Type::Bool => {
@@ -167,7 +165,9 @@ pub fn batch(rows: &[Row], layout: Layout) -> RecordBatch {
         keys.sort();
         keys.dedup();
         for key in keys {
-            columns.extend([Type::Bool, Type::Number, Type::Text].into_iter().filter_map(|t| property(rows, key, t, layout)));
+            columns.extend(
+                [Type::Bool, Type::Number, Type::Text].into_iter().filter_map(|t| property(rows, key, t, layout)),
+            );
         }
     }
     let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
@@ -196,11 +196,7 @@ pub fn definition(metrics: Vec<Metric>, by: &[&str], zone: &str) -> Definition {
 
 /// One metric of every kind.
 pub fn every_metric() -> Vec<Metric> {
-    let paid = Expr::Compare(
-        Comparison::Gt,
-        Box::new(amount()),
-        Box::new(Expr::Literal(number("0.5"))),
-    );
+    let paid = Expr::Compare(Comparison::Gt, Box::new(amount()), Box::new(Expr::Literal(number("0.5"))));
     let mut metrics = vec![
         metric("rows", Function::Count),
         metric("kinds", Function::CountOf(any("kind"))),

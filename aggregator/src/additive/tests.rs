@@ -7,7 +7,11 @@ use crate::fold::{Fold, Limits};
 use crate::states::to_bytes;
 use crate::testing::*;
 
-fn add(totals: &mut BTreeMap<(Date, CellKey), AdditiveCell>, more: BTreeMap<(Date, CellKey), AdditiveCell>, plan: &Plan) {
+fn add(
+    totals: &mut BTreeMap<(Date, CellKey), AdditiveCell>,
+    more: BTreeMap<(Date, CellKey), AdditiveCell>,
+    plan: &Plan,
+) {
     for (key, cell) in more {
         totals.entry(key).or_insert_with(|| AdditiveCell::zero(plan)).add(&cell).unwrap();
     }

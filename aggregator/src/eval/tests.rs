@@ -216,7 +216,8 @@ proptest! {
 #[test]
 fn an_overflow_matters_only_in_rows_that_are_asked_for() {
     let large = number("99999999999999999999999999999999999999");
-    let rows = [row("2026-01-01T00:00:00Z", &[("amount", number("2"))]), row("2026-01-01T00:00:00Z", &[("amount", large)])];
+    let rows =
+        [row("2026-01-01T00:00:00Z", &[("amount", number("2"))]), row("2026-01-01T00:00:00Z", &[("amount", large)])];
     let batch = batch(&rows, Layout::default());
     let expr = Expr::Arithmetic(
         Arithmetic::Mul,

@@ -179,7 +179,13 @@ fn a_sum_that_comes_back_is_exact_and_one_that_does_not_names_its_metric() {
     let of = |texts: &[&str]| {
         let rows: Vec<Row> = texts.iter().map(|n| row("2026-10-25T12:00:00Z", &[("amount", number(n))])).collect();
         let batches: Vec<RecordBatch> = rows.chunks(1).map(|rows| batch(rows, Layout::default())).collect();
-        let mut fold = Fold::new(Arc::clone(&plan), date("2026-10-25"), date("2026-10-25"), roomy(), Box::new(MemorySpill::default()));
+        let mut fold = Fold::new(
+            Arc::clone(&plan),
+            date("2026-10-25"),
+            date("2026-10-25"),
+            roomy(),
+            Box::new(MemorySpill::default()),
+        );
         batches.iter().for_each(|batch| fold.update(batch, None).unwrap());
         fold.finish()
     };
@@ -225,10 +231,8 @@ fn an_overflow_in_a_row_that_is_filtered_out_is_none() {
 #[test]
 fn numbers_and_texts_are_different_groups_and_times_can_be_compared() {
     let mut metrics = vec![metric("rows", Function::Count)];
-    let time = tidemill_schemas::expression::Read {
-        column: tidemill_schemas::expression::Column::Time,
-        at: Some(Type::Time),
-    };
+    let time =
+        tidemill_schemas::expression::Read { column: tidemill_schemas::expression::Column::Time, at: Some(Type::Time) };
     metrics.push(metric("last", Function::Max(tidemill_schemas::expression::Expr::Read(time))));
     let plan = Arc::new(Plan::new(&definition(metrics, &["kind"], "UTC")));
     let rows = [
@@ -239,7 +243,10 @@ fn numbers_and_texts_are_different_groups_and_times_can_be_compared() {
     ];
     let days = folded(&plan, &[batch(&rows, Layout::default())], roomy());
     let day = &days[2].1;
-    assert_eq!(day.groups.keys().cloned().collect::<Vec<_>>(), [vec![Value::Null], vec![number("34")], vec![text("34")]]);
+    assert_eq!(
+        day.groups.keys().cloned().collect::<Vec<_>>(),
+        [vec![Value::Null], vec![number("34")], vec![text("34")]]
+    );
     assert_eq!(day.groups[&vec![number("34")]].events, 2);
     assert_eq!(day.total.values(&plan).unwrap()[1], Value::Time(at("2026-10-25T14:00:00Z")));
 }

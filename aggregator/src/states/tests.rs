@@ -67,7 +67,7 @@ proptest! {
 
 /// The events the sample of version 1 was written from.
 fn sample_rows() -> Vec<Row> {
-    let amounts = ["12.5", "-3", "99999999999999999999", "0.000000000000000001"];
+    let amounts = ["12.5", "-3", "9999999999999999", "0.000000000000000001"];
     let mut rows: Vec<Row> = (0..40)
         .map(|n: usize| {
             let amount = number(amounts[n % amounts.len()]);
