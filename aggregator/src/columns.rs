@@ -201,7 +201,7 @@ fn rare_values(batch: &RecordBatch, keys: &BTreeSet<&str>) -> Result<BTreeMap<St
         return Ok(rare);
     }
     let Vector::Text(texts) = vector_of(page::RARE, column.as_ref())? else { return Ok(rare) };
-    for row in 0..texts.len() {
+    for row in 0..texts.rows() {
         if texts.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
             continue;
         }

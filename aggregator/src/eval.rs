@@ -190,7 +190,7 @@ fn turned(how: Comparison) -> Comparison {
 
 /// Two vectors of one type, row by row.
 fn compare(how: Comparison, left: Vector, right: Vector) -> Vector {
-    let rows = left.len();
+    let rows = left.rows();
     let Some(wanted) = left.type_of().or(right.type_of()) else { return Vector::Null(rows) };
     let (left, right) = (left.at(wanted), right.at(wanted));
     let nulls = NullBuffer::union(left.nulls().as_ref(), right.nulls().as_ref());

@@ -50,7 +50,7 @@ pub(crate) fn first_value(plan: &Plan, cell: &Cell) -> Result<Value, FoldError> 
 }
 
 /// The first `top` groups by value, without the group that is null throughout.
-pub(crate) fn rank<'a>(groups: Vec<(&'a GroupKey, Value)>, top: usize) -> Vec<&'a GroupKey> {
+pub(crate) fn rank(groups: Vec<(&GroupKey, Value)>, top: usize) -> Vec<&GroupKey> {
     let mut ranked: Vec<(&GroupKey, Value)> = groups.into_iter().filter(|(key, _)| !is_null(key)).collect();
     // Null is the least value, so it comes last.
     ranked.sort_by(|(a, x), (b, y)| y.cmp(x).then_with(|| a.cmp(b)));

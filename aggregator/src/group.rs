@@ -36,7 +36,7 @@ impl Codes {
     /// Codes of the breakdown columns for the selected rows, given as ascending lists.
     pub fn new(vectors: &[Vector], selected: &[&[u32]]) -> Codes {
         let columns: Vec<Coded> = vectors.iter().map(|vector| Coded::new(vector, selected)).collect();
-        let rows = vectors.first().map_or(0, Vector::len);
+        let rows = vectors.first().map_or(0, Vector::rows);
         let mut combined = vec![0u64; rows];
         let mut bound = 1u64;
         for column in &columns {
@@ -92,7 +92,7 @@ impl Codes {
 impl Coded {
     fn new(vector: &Vector, selected: &[&[u32]]) -> Coded {
         let rows = || selected.iter().flat_map(|rows| rows.iter().map(|row| *row as usize));
-        let mut coded = Coded { codes: vec![0; vector.len()], values: vec![Value::Null] };
+        let mut coded = Coded { codes: vec![0; vector.rows()], values: vec![Value::Null] };
         coded.fill(vector, &mut rows());
         coded.narrow(&mut rows());
         coded
@@ -124,7 +124,7 @@ impl Coded {
 
     fn texts(&mut self, texts: &Texts, rows: &mut dyn Iterator<Item = usize>) {
         let base = self.values.len() as u32;
-        if texts.keys.is_some() && texts.values.len() <= texts.len().max(64) {
+        if texts.keys.is_some() && texts.values.len() <= texts.rows().max(64) {
             let value = |at| {
                 if texts.values.is_null(at) { Value::Null } else { Value::Text(texts.values.value(at).to_owned()) }
             };

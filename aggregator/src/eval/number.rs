@@ -31,7 +31,7 @@ pub fn arithmetic(
     if let Some(wide) = wide(how, left, right, nulls.as_ref()) {
         return Ok(wide);
     }
-    let rows = left.len();
+    let rows = left.rows();
     let mut values = vec![Decimal::ZERO; rows];
     let mut lost = Vec::new();
     for (row, value) in values.iter_mut().enumerate() {
@@ -102,8 +102,8 @@ fn wide(how: Arithmetic, left: &Numbers, right: &Numbers, nulls: Option<&NullBuf
         _ => 10i128.pow(u32::from(scale - numbers.scale)),
     };
     let (by_left, by_right) = (factor(left), factor(right));
-    let mut values = Vec::with_capacity(left.len());
-    for row in 0..left.len() {
+    let mut values = Vec::with_capacity(left.rows());
+    for row in 0..left.rows() {
         if nulls.is_some_and(|nulls| nulls.is_null(row)) {
             values.push(0);
             continue;

@@ -82,7 +82,7 @@ impl Predicate {
     /// # Errors
     /// [`EvalError::Pattern`].
     pub fn apply(&self, vector: Vector) -> Result<Vector, EvalError> {
-        let rows = vector.len();
+        let rows = vector.rows();
         let wanted = match self {
             Predicate::Compare(_, value) => value.type_of(),
             Predicate::In(values) => values.first().map_or(vector.type_of(), Value::type_of),
@@ -128,7 +128,7 @@ impl Predicate {
     }
 
     fn texts(&self, texts: &Texts) -> BooleanBuffer {
-        let rows = texts.len();
+        let rows = texts.rows();
         let Some(keys) = texts.keys.as_ref().filter(|_| texts.values.len() <= 2 * rows) else {
             return BooleanBuffer::collect_bool(rows, |row| {
                 texts.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) && self.text(texts.at(row))
@@ -153,7 +153,7 @@ impl Predicate {
                 self.integers(values, wide)
             }
             // The constant has more digits than the column: number by number.
-            _ => BooleanBuffer::collect_bool(numbers.len(), |row| self.test(&Value::Number(numbers.decimal(row)))),
+            _ => BooleanBuffer::collect_bool(numbers.rows(), |row| self.test(&Value::Number(numbers.decimal(row)))),
         }
     }
 

@@ -70,7 +70,7 @@ pub struct Times {
 
 impl Numbers {
     /// Rows.
-    pub fn len(&self) -> usize {
+    pub fn rows(&self) -> usize {
         match &self.values {
             Unscaled::Narrow(values) => values.len(),
             Unscaled::Wide(values) => values.len(),
@@ -118,7 +118,7 @@ impl Numbers {
 
 impl Texts {
     /// Rows.
-    pub fn len(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.keys.as_ref().map_or(self.values.len(), |keys| keys.len())
     }
 
@@ -139,14 +139,14 @@ impl Texts {
 
 impl Vector {
     /// Rows.
-    pub fn len(&self) -> usize {
+    pub fn rows(&self) -> usize {
         match self {
             Vector::Null(rows) => *rows,
             Vector::Bool(values) => values.len(),
-            Vector::Number(numbers) => numbers.len(),
-            Vector::Text(texts) => texts.len(),
+            Vector::Number(numbers) => numbers.rows(),
+            Vector::Text(texts) => texts.rows(),
             Vector::Time(times) => times.values.len(),
-            Vector::Any(parts) => parts.first().map_or(0, Vector::len),
+            Vector::Any(parts) => parts.first().map_or(0, Vector::rows),
         }
     }
 
@@ -183,7 +183,7 @@ impl Vector {
     /// This vector read at a type: values of another type are null.
     #[must_use]
     pub fn at(self, wanted: Type) -> Vector {
-        let rows = self.len();
+        let rows = self.rows();
         match self {
             Vector::Any(parts) => {
                 parts.into_iter().find(|part| part.type_of() == Some(wanted)).unwrap_or(Vector::Null(rows))
@@ -195,7 +195,7 @@ impl Vector {
 
     /// This vector as booleans.
     pub fn into_bools(self) -> BooleanArray {
-        let rows = self.len();
+        let rows = self.rows();
         match self.at(Type::Bool) {
             Vector::Bool(values) => values,
             _ => BooleanArray::new_null(rows),
