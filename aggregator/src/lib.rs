@@ -29,3 +29,6 @@ pub mod spill;
 pub mod spill_store;
 pub mod states;
 pub mod total_store;
+
+#[cfg(test)]
+mod testing;

@@ -1,6 +1,9 @@
-//! What the tests of tidemill are made of: the oracle and the generator of worlds.
+//! What the tests stand on: an oracle, worlds from a seed, the laws of the ports, and ports in memory and with faults.
 //!
-//! Nothing here runs in production, and nothing in production depends on it.
+//! Nothing here is shipped. The oracle imports `tidemill_schemas` alone and shares no code with the engine.
 
+pub mod conformance;
+pub mod fault;
 pub mod generator;
+pub mod memory;
 pub mod oracle;

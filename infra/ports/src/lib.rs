@@ -6,6 +6,7 @@
 mod clock;
 mod context;
 mod error;
+pub mod limits;
 mod outcome;
 mod queue;
 mod schedule;

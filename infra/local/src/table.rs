@@ -1,0 +1,255 @@
+//! `LocalTable`: [`Table`] on one redb file.
+//!
+//! Reads see the last durable transaction and run in place; writes go through one thread that commits whatever waits
+//! with a single flush ([`writer`]). The feed keeps old and new images until it is trimmed. Positions of a shard
+//! begin at 1 and have no gaps.
+
+mod apply;
+mod feed;
+mod rows;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use redb::{Database, ReadableTable, TableDefinition};
+use tidemill_ports::{Change, Error, Item, Query, SLICE_BYTES_MAX, Slice, Table, Write, limits};
+use tidemill_schemas::keys::Key;
+use tidemill_schemas::window::{Position, ShardId};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::file::{self, Changed, damaged};
+use writer::Job;
+
+const ITEMS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("items");
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+
+/// The layout this program reads and writes.
+const FORMAT: u64 = 1;
+/// Bytes of a table's page cache.
+const CACHE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Keys read in place; more are read off the async threads.
+const KEYS_IN_PLACE_MAX: usize = 256;
+
+/// Whether a table keeps a change feed. Decided when the file is made; later openings keep what it was made with,
+/// because a key's changes must stay in one shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// No feed.
+    None,
+    /// A feed of so many shards (≥ 1).
+    Shards(u16),
+}
+
+/// A table in a file. Dropping it waits for the writes under way.
+pub struct LocalTable {
+    file: Arc<Database>,
+    /// 0: no feed.
+    shards: u16,
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+    changed: watch::Receiver<u64>,
+}
+
+impl LocalTable {
+    /// Opens or makes the table in the file at `path`.
+    pub fn open(path: &Path, feed: Feed) -> Result<LocalTable, Error> {
+        LocalTable::on(file::open(path, CACHE_BYTES_MAX)?, feed)
+    }
+
+    /// The table in a database of one's own, such as one whose storage fails on purpose.
+    pub fn on(file: Database, feed: Feed) -> Result<LocalTable, Error> {
+        let shards = file::change(&file, |transaction| {
+            let mut meta = transaction.open_table(META)?;
+            transaction.open_table(ITEMS)?;
+            let found = meta.get("format")?.map(|format| format.value());
+            if let Some(format) = found {
+                let shards = meta.get("shards")?.map_or(0, |shards| shards.value());
+                return Ok(Changed::No((format, shards)));
+            }
+            let shards = match feed {
+                Feed::None => 0,
+                Feed::Shards(shards) => u64::from(shards.max(1)),
+            };
+            if shards > 0 {
+                feed::make(transaction)?;
+            }
+            meta.insert("format", FORMAT)?;
+            meta.insert("shards", shards)?;
+            Ok(Changed::Yes((FORMAT, shards)))
+        });
+        let shards = match shards? {
+            (FORMAT, shards) => u16::try_from(shards).map_err(|_| damaged("the number of feed shards"))?,
+            _ => return Err(damaged("the table's layout")),
+        };
+        LocalTable::start(Arc::new(file), shards)
+    }
+
+    fn start(file: Arc<Database>, shards: u16) -> Result<LocalTable, Error> {
+        let (jobs, waiting) = mpsc::channel(writer::JOBS_WAITING_MAX);
+        let (bell, changed) = watch::channel(0);
+        let written = Arc::clone(&file);
+        let writer = std::thread::Builder::new()
+            .name("tidemill-table".to_owned())
+            .spawn(move || writer::run(&written, shards, waiting, &bell))
+            .map_err(|error| Error::Unavailable(format!("store: no thread for the writer: {error}")))?;
+        Ok(LocalTable { file, shards, jobs: Some(jobs), writer: Some(writer), changed })
+    }
+
+    /// Counts up whenever the feed has new changes.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.clone()
+    }
+
+    /// The feed's shards.
+    pub fn shard_names(&self) -> Vec<ShardId> {
+        (0..self.shards).map(feed::shard_name).collect()
+    }
+
+    /// The last position of a shard; positions before it have no gaps, so differences count changes.
+    pub fn head(&self, shard: &str) -> Result<Position, Error> {
+        let shard = self.shard(shard)?;
+        let head = file::read(&self.file, |transaction| feed::head(transaction, shard))?;
+        Ok(Position(u128::from(head)))
+    }
+
+    /// Forgets changes of a shard up to `through`, once every consumer has them. Some may stay a little longer.
+    pub async fn trim(&self, shard: &str, through: Position) -> Result<(), Error> {
+        let shard = self.shard(shard)?;
+        let through = u64::try_from(through.0).unwrap_or(u64::MAX);
+        self.ask(|answer| Job::Trim { shard, through, answer }).await?
+    }
+
+    fn shard(&self, name: &str) -> Result<u16, Error> {
+        feed::shard_of(name, self.shards)
+            .ok_or_else(|| Error::Invalid(format!("shard {name:?} is none of this table: ask for its shards")))
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, Error> {
+        let (answer, waiter) = oneshot::channel();
+        let stopped = || Error::Unavailable("store: the writer has stopped".to_owned());
+        self.jobs.as_ref().ok_or_else(stopped)?.send(job(answer)).await.map_err(|_| stopped())?;
+        waiter.await.map_err(|_| Error::Unknown("store: the writer stopped before it answered".to_owned()))
+    }
+
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Database) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let file = Arc::clone(&self.file);
+        tokio::task::spawn_blocking(move || look(&file))
+            .await
+            .map_err(|error| Error::Unavailable(format!("store: {error}")))?
+    }
+}
+
+impl Drop for LocalTable {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has already said so.
+            let _ = writer.join();
+        }
+    }
+}
+
+#[async_trait]
+impl Table for LocalTable {
+    async fn get(&self, key: &Key) -> Result<Option<Item>, Error> {
+        Ok(read_each(&self.file, std::slice::from_ref(key))?.pop().flatten())
+    }
+
+    async fn query(&self, query: &Query) -> Result<Slice, Error> {
+        limits::query(query)?;
+        read_slice(&self.file, query)
+    }
+
+    async fn write(&self, group: Vec<Write>) -> Result<(), Error> {
+        limits::group(&group)?;
+        if group.is_empty() {
+            return Ok(());
+        }
+        self.ask(|answer| Job::Group(group, answer)).await?
+    }
+
+    async fn write_each(&self, mut writes: Vec<Write>) -> Vec<Result<(), Error>> {
+        let mut answers: Vec<Result<(), Error>> = writes.iter().map(limits::write_each).collect();
+        let mut valid = answers.iter().map(Result::is_ok);
+        writes.retain(|_| valid.next().unwrap_or(false));
+        if writes.is_empty() {
+            return answers;
+        }
+        let done = self.ask(|answer| Job::Each(writes, answer)).await;
+        let asked = answers.iter_mut().filter(|answer| answer.is_ok());
+        match done {
+            Ok(done) => asked.zip(done).for_each(|(answer, done)| *answer = done),
+            Err(error) => asked.for_each(|answer| *answer = Err(error.clone())),
+        }
+        answers
+    }
+
+    async fn get_each(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, Error> {
+        if keys.len() <= KEYS_IN_PLACE_MAX {
+            return read_each(&self.file, keys);
+        }
+        let keys = keys.to_vec();
+        self.off_thread(move |file| read_each(file, &keys)).await
+    }
+
+    async fn shards(&self) -> Result<Vec<ShardId>, Error> {
+        Ok(self.shard_names())
+    }
+
+    async fn changes(&self, shard: &str, after: Position, limit: usize) -> Result<Vec<Change>, Error> {
+        let shard = self.shard(shard)?;
+        let Ok(after) = u64::try_from(after.0) else { return Ok(Vec::new()) };
+        self.off_thread(move |file| {
+            file::read(file, |transaction| feed::read(transaction, shard, after, limit))?
+                .ok_or_else(|| damaged("the change feed"))
+        })
+        .await
+    }
+}
+
+fn read_each(file: &Database, keys: &[Key]) -> Result<Vec<Option<Item>>, Error> {
+    keys.iter().try_for_each(limits::key)?;
+    let found = file::read(file, |transaction| {
+        let items = transaction.open_table(ITEMS)?;
+        let mut at = Vec::new();
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            rows::write_key(&mut at, &key.partition, &key.sort);
+            found.push(items.get(at.as_slice())?.map(|value| rows::item(value.value())));
+        }
+        Ok(found)
+    })?;
+    found.into_iter().map(|item| item.map(|item| item.ok_or_else(|| damaged("an item"))).transpose()).collect()
+}
+
+fn read_slice(file: &Database, query: &Query) -> Result<Slice, Error> {
+    let Some((from, to)) = rows::bounds(query) else { return Ok(Slice::default()) };
+    let prefix = 2 + query.partition.len();
+    let slice = file::read(file, |transaction| {
+        let items = transaction.open_table(ITEMS)?;
+        let bounds = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
+        let mut rows = items.range::<&[u8]>(bounds)?;
+        let mut slice = Slice::default();
+        let mut bytes = 0;
+        while let Some(row) = if query.backwards { rows.next_back() } else { rows.next() } {
+            let (key, value) = row?;
+            let sort = &key.value()[prefix..];
+            bytes += prefix + sort.len() + value.value().len();
+            let full = query.limit > 0 && slice.items.len() == query.limit;
+            if full || (bytes > SLICE_BYTES_MAX && !slice.items.is_empty()) {
+                slice.next = slice.items.last().map(|(sort, _)| sort.clone());
+                break;
+            }
+            let Some(item) = rows::item(value.value()) else { return Ok(None) };
+            slice.items.push((sort.to_vec(), item));
+        }
+        Ok(Some(slice))
+    })?;
+    slice.ok_or_else(|| damaged("an item"))
+}
