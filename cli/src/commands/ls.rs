@@ -1,0 +1,64 @@
+//! `tidemill ls`: the insights in effect.
+
+use clap::Args;
+
+use crate::client::Request;
+use crate::failure::Failure;
+use crate::json::Json;
+use crate::render::table;
+use crate::session::Session;
+
+/// List insights
+#[derive(Debug, Args)]
+pub struct Ls {}
+
+impl Ls {
+    /// Lists them.
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let terminal = &session.terminal;
+        let response = session.client().await?.ask(&Request::get("/v1/insights")).await?;
+        if terminal.json {
+            return terminal.print(String::from_utf8_lossy(&response.body).trim_end());
+        }
+        let answer = response.json()?;
+        let insights = answer.items_at("insights");
+        if insights.is_empty() {
+            terminal.say("no insights yet; write insights/<name>.yaml and run `tidemill apply`");
+            return Ok(());
+        }
+        terminal.print(&table(insights, terminal.columns()))
+    }
+}
+
+fn table(insights: &[Json], width: Option<u16>) -> String {
+    let header = ["insight", "type", "title", "metrics", "by", "timezone", "refresh", "strategy"].map(str::to_owned);
+    let lines: Vec<Vec<String>> =
+        insights.iter().map(|insight| header.iter().map(|key| cell(insight, key)).collect()).collect();
+    table::of_texts(&header, &lines, &[], width)
+}
+
+/// A cell; metrics come as names or as objects with a name.
+fn cell(insight: &Json, key: &str) -> String {
+    match insight.get(key) {
+        Some(Json::List(items)) => {
+            let name = |item: &Json| item.get("name").map_or_else(|| item.shown(), Json::shown);
+            items.iter().map(name).collect::<Vec<_>>().join(", ")
+        }
+        Some(value) => value.shown(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn insights_are_listed() {
+        let json =
+            br#"[{"insight":"revenue","type":"standard","title":null,"metrics":["orders",{"name":"sum"}],"by":[],
+            "timezone":"UTC","refresh":"5m","strategy":"recompute"}]"#;
+        let text = table(Json::parse(json).expect("it is JSON").items(), None);
+        assert!(text.contains(" revenue  standard         orders, sum      UTC       5m       recompute"), "{text}");
+    }
+}
