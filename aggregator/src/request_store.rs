@@ -23,6 +23,7 @@ pub struct RequestOutcome {
     /// Last local day, included.
     pub last: Date,
     /// Why it failed; `None`: it succeeded, or the definition changed in the meantime.
+    #[serde(rename = "message")]
     pub failure: Option<String>,
 }
 

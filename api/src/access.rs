@@ -170,6 +170,15 @@ pub async fn list(context: &Context, tenant: &Tenant) -> Result<Vec<(Key, Creden
     }
 }
 
+/// Whether any key was ever made and not revoked.
+///
+/// # Errors
+/// The port's.
+pub async fn has_keys(context: &Context) -> Result<bool, Error> {
+    let query = Query { partition: keys::credentials_partition(), limit: 1, ..Query::default() };
+    Ok(!context.items.query(&query).await?.items.is_empty())
+}
+
 /// Revokes a key by its id; whether there was one.
 ///
 /// # Errors

@@ -23,7 +23,7 @@ use tidemill_ports::Context;
 use tidemill_schemas::event::REQUEST_BYTES_MAX;
 use tokio::sync::Semaphore;
 
-pub use access::{Right, add as add_key};
+pub use access::{Right, add as add_key, has_keys};
 pub use problem::Problem;
 
 /// Requests with events that may be under way at once; more are answered 429.

@@ -1,6 +1,25 @@
-//! The stores, the router and the runner of a project, in this process.
+//! A project in this process: its stores, the router over them, and the runner that calls the handlers.
+//!
+//! In: a project. Out: the same API a server gives, and the work a server would do in the background, on demand. This
+//! is the one place of the command line that knows of stores and handlers.
 
 use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tidemill_aggregator::on_changes::on_changes;
+use tidemill_aggregator::on_request::on_request;
+use tidemill_aggregator::on_tick::on_tick;
+use tidemill_ingest::on_seal::on_seal;
+use tidemill_local::{Handlers, Runner, Store, SystemClock};
+use tidemill_ports::{Change, Context, Error, Message, Outcome};
+use tidemill_rollups::on_period::on_period;
+use tidemill_rollups::on_repair::on_repair;
+use tidemill_schemas::keys::Tenant;
+use tidemill_schemas::request::Firing;
+use tidemill_schemas::time::Timestamp;
+use tidemill_schemas::window::ShardId;
 
 use crate::failure::Failure;
 use crate::project::Project;
@@ -19,12 +38,26 @@ pub struct Progress {
 /// A project opened in this process.
 pub struct Local {
     router: axum::Router,
+    runner: Runner,
+    /// Whether some key has been made; a server others can reach needs one.
+    pub has_keys: bool,
 }
 
 impl Local {
     /// Opens the project's stores; fails when another process has them open.
-    pub async fn open(_project: &Project) -> Result<Local, Failure> {
-        Ok(Local { router: axum::Router::new() })
+    pub async fn open(project: &Project) -> Result<Local, Failure> {
+        Local::open_to(project, true).await
+    }
+
+    /// Opens the project's stores; `open`: callers without a key may do everything, as on loopback.
+    pub async fn open_to(project: &Project, open: bool) -> Result<Local, Failure> {
+        let store = Store::open(&project.store(), Arc::new(SystemClock)).map_err(|error| failure(&error))?;
+        let store = Arc::new(store);
+        let context = Arc::new(store.context());
+        let has_keys = tidemill_api::has_keys(&context).await.map_err(|error| failure(&error))?;
+        let router = tidemill_api::router(Arc::clone(&context), open);
+        let runner = Runner::new(store, Arc::new(Wired { context })).map_err(|error| failure(&error))?;
+        Ok(Local { router, runner, has_keys })
     }
 
     /// The same router a server serves.
@@ -34,12 +67,22 @@ impl Local {
 
     /// Brings running totals and pages up to date with the events.
     pub async fn drain_feed(&self) -> Result<(), Failure> {
-        Ok(())
+        self.runner.drain_feed().await.map_err(unfinished)
     }
 
     /// Does everything that is due, requests included.
-    pub async fn drain(&self, _on: &mut dyn FnMut(Progress)) -> Result<(), Failure> {
-        Ok(())
+    pub async fn drain(&self, on: &mut (dyn FnMut(Progress) + Send)) -> Result<(), Failure> {
+        let on = std::sync::Mutex::new((on, [0u64; 2]));
+        let report = |progress: tidemill_local::Progress| {
+            let Ok(mut on) = on.lock() else { return };
+            let feed = progress.changes_waiting + progress.changes_unsealed;
+            let (at, left, what) =
+                if feed > 0 { (0, feed, "changes") } else { (1, progress.requests_waiting, "requests") };
+            on.1[at] = on.1[at].max(left);
+            let total = on.1[at];
+            (on.0)(Progress { done: total - left, total, what });
+        };
+        self.runner.drain(report).await.map_err(unfinished)
     }
 
     /// Serves until `shutdown`, doing what is due meanwhile.
@@ -48,7 +91,65 @@ impl Local {
         listener: tokio::net::TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
-        let served = axum::serve(listener, self.router).with_graceful_shutdown(shutdown).await;
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let mut served_until = stopped.clone();
+        let mut run_until = stopped;
+        tokio::spawn(async move {
+            shutdown.await;
+            stop.send_replace(true);
+        });
+        let serving = axum::serve(listener, self.router).with_graceful_shutdown(async move {
+            let _ended = served_until.wait_for(|stopped| *stopped).await;
+        });
+        let running = self.runner.run(async move {
+            let _ended = run_until.wait_for(|stopped| *stopped).await;
+        });
+        let (served, ()) = tokio::join!(serving, running);
         served.map_err(|error| Failure::failed("TM0911", format!("the server stopped: {error}")))
+    }
+}
+
+fn failure(error: &Error) -> Failure {
+    match error {
+        Error::Conflict(why) => Failure::failed("TM0912", why.clone())
+            .help("let it finish, or talk to it: a running `tidemill up` is found by itself"),
+        other => Failure::failed("TM0913", other.to_string()).help("run `tidemill doctor`"),
+    }
+}
+
+fn unfinished(failures: Vec<tidemill_local::Failure>) -> Failure {
+    let mut failure = Failure::failed("TM0915", "some work did not succeed; nothing is lost, and it will be tried again");
+    failure.detail = failures.iter().map(|failure| format!("{}: {}", failure.what, failure.reason)).collect();
+    failure
+}
+
+/// The handlers, wired to one context.
+struct Wired {
+    context: Arc<Context>,
+}
+
+#[async_trait]
+impl Handlers for Wired {
+    async fn on_changes(&self, shard: &ShardId, changes: Vec<Change>) -> Outcome {
+        on_changes(&self.context, shard, &changes).await
+    }
+
+    async fn on_seal(&self, shard: &ShardId, changes: Vec<Change>) -> Outcome {
+        on_seal(&self.context, shard, &changes).await
+    }
+
+    async fn on_request(&self, messages: &[Message]) -> Vec<Outcome> {
+        on_request(&self.context, messages).await
+    }
+
+    async fn on_firing(&self, name: &str, payload: &Bytes, scheduled: Timestamp) -> Outcome {
+        match serde_json::from_slice(payload) {
+            Ok(Firing::Refresh { tenant, refresh }) => {
+                on_tick(&self.context, &Tenant(tenant), refresh, scheduled).await
+            }
+            Ok(Firing::Repair { tenant }) => on_repair(&self.context, &Tenant(tenant)).await,
+            Ok(Firing::Rollup { tenant, zone }) => on_period(&self.context, &Tenant(tenant), &zone).await,
+            Err(why) => Outcome::Park(format!("the firing `{name}` is unreadable: {why}")),
+        }
     }
 }

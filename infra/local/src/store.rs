@@ -1,4 +1,4 @@
-//! A project's stores: `.tidemill/` beside its definitions, held by one process at a time.
+//! A project's stores: one folder, `.tidemill/` beside its definitions, held by one process at a time.
 //!
 //! ```text
 //! .tidemill/lock          who has it open
@@ -19,8 +19,6 @@ use crate::{Cursors, Feed, LocalQueue, LocalSchedule, LocalTable, file, local_bl
 
 /// Shards of the local change feed. One: shards multiply the pages of a day, and deliveries are large here.
 pub const FEED_SHARDS: u16 = 1;
-/// The folder in a project.
-const FOLDER: &str = ".tidemill";
 /// Bytes of the page cache of requests, schedules and cursors.
 const RUNNER_CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -45,11 +43,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the stores of the project in `dir`, making what is missing. [`Error::Conflict`] when another process has
-    /// them open. What that process left half-done is delivered again.
-    pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Store, Error> {
-        let folder = dir.join(FOLDER);
-        std::fs::create_dir_all(&folder)
+    /// Opens the stores in `folder`, making what is missing. [`Error::Conflict`] when another process has them open.
+    /// What that process left half-done is delivered again.
+    pub fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Store, Error> {
+        std::fs::create_dir_all(folder)
             .map_err(|error| Error::Unavailable(format!("folder {} cannot be made: {error}", folder.display())))?;
         let lock = ProjectLock::take(&folder.join("lock"))?;
         let runner = Arc::new(file::open(&folder.join("runner.redb"), RUNNER_CACHE_BYTES_MAX)?);
