@@ -144,7 +144,7 @@ impl<'a> Pass<'a> {
         let store = PageStore::new(self.context);
         let corrected = store.corrected(pages).await?;
         let revisions = !corrected.is_empty();
-        let mut objects = std::pin::pin!(store.fetch(pages.iter().map(|page| &page.page)));
+        let mut objects = std::pin::pin!(store.fetch(pages.iter().map(|page| &page.page).collect()));
         while let Some(object) = objects.next().await {
             let (page, bytes) = object?;
             for batch in open(page, bytes, &projection.clone().with_revisions(revisions))? {

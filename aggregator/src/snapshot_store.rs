@@ -142,10 +142,13 @@ impl<'a> SnapshotStore<'a> {
     /// # Errors
     /// The port's.
     pub async fn blobs(&self, ranges: &[BlobRange]) -> Result<Vec<Bytes>, Error> {
-        stream::iter(ranges)
-            .map(|range| async move {
-                let path = Path::from(range.object.as_str());
-                Ok(self.context.blobs.get_range(&path, range.offset..range.offset + range.bytes).await?)
+        stream::iter(ranges.to_vec())
+            .map(|range| {
+                let blobs = self.context.blobs.clone();
+                async move {
+                    let path = Path::from(range.object.as_str());
+                    Ok(blobs.get_range(&path, range.offset..range.offset + range.bytes).await?)
+                }
             })
             .buffered(RANGES_AT_ONCE_MAX)
             .try_collect()

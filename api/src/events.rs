@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidemill_ingest::codec::native::{self, BodyError};
+use tidemill_ingest::codec::native;
 use tidemill_ingest::on_events::{Producer, SendError, on_events};
 use tidemill_ingest::quarantine_store::QuarantineStore;
 use tidemill_schemas::event::SOURCE_DEFAULT;
@@ -44,7 +44,7 @@ pub async fn send(
     let source_default = query.source.or_else(|| caller.source.clone()).unwrap_or_else(|| SOURCE_DEFAULT.to_owned());
     let producer = Producer { tenant: caller.tenant, source_default, source_only: caller.source };
     let receipt = on_events(&api.context, &producer, body).await.map_err(|error| match error {
-        SendError::Body(BodyError::TooLarge) => Problem::too_large(BodyError::TooLarge.to_string()),
+        SendError::Body(why) if why.is_too_large() => Problem::too_large(why.to_string()),
         SendError::Body(why) => Problem::unreadable(why.to_string()),
         SendError::Port(error) => error.into(),
     })?;

@@ -11,8 +11,7 @@ use tidemill_aggregator::plan::Plan;
 use tidemill_aggregator::request_store::RequestStore;
 use tidemill_aggregator::snapshot_store::{Series, SnapshotStore};
 use tidemill_schemas::calendar::{Date, Period, tzdb_version};
-use tidemill_schemas::definition::parse::{Parsed, parse};
-use tidemill_schemas::definition::{Body, Definition, From};
+use tidemill_schemas::definition::{Body, Definition, From, Parsed, parse};
 use tidemill_schemas::fingerprint::fingerprint;
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::strategy::strategy;
@@ -210,8 +209,8 @@ pub(crate) fn accuracy(function: &tidemill_schemas::metric::Function) -> String 
 async fn days(api: &Api, tenant: &Tenant, held: &Held) -> Result<Value, Problem> {
     let insight = &held.applied.definition.name;
     let series = Series { tenant, insight, fingerprint: &held.applied.fingerprint, period: Period::Day };
-    let all = SnapshotStore::new(&api.context).range(&series, Date::constant(1, 1, 1), Date::constant(9999, 12, 30));
-    let all = all.await?;
+    let store = SnapshotStore::new(&api.context);
+    let all = store.range(&series, Date::constant(1, 1, 1), Date::constant(9999, 12, 30)).await?;
     let of_pages = |verified| all.values().filter(|snapshot| snapshot.header.verified == verified).count();
     Ok(json!({
         "computed": all.len(),

@@ -11,7 +11,8 @@ use tidemill_aggregator::snapshot_store::{Series, SnapshotStore};
 use tidemill_ingest::page_store::PageStore;
 use tidemill_schemas::calendar::{Date, Period};
 use tidemill_schemas::definition::known::{Catalogue, check_known};
-use tidemill_schemas::definition::parse::{Diagnostic, Parsed, Severity, parse};
+use tidemill_schemas::definition::diagnostic::{Diagnostic, Severity};
+use tidemill_schemas::definition::{Parsed, parse};
 use tidemill_schemas::fingerprint::fingerprint;
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::strategy::strategy;
@@ -116,7 +117,10 @@ pub(crate) async fn known(api: &Api, tenant: &Tenant, parsed: &Parsed) -> Result
     let mut catalogue = Catalogue::default();
     for ((source, name), seen) in seen {
         if parsed.definition.source.as_ref().is_none_or(|wanted| *wanted == source) {
-            catalogue.add(&name, seen.properties);
+            let properties = catalogue.events.entry(name).or_default();
+            for (property, types) in seen.properties {
+                properties.entry(property).or_default().extend(types);
+            }
         }
     }
     Ok(check_known(parsed, &catalogue))

@@ -9,7 +9,7 @@ use tidemill_ports::{Context, Error};
 use tidemill_schemas::event::{Broken, Event};
 use tidemill_schemas::keys::Tenant;
 
-use crate::codec::native::{self, BodyError, Decoded};
+use crate::codec::{BodyError, Decoded, body, inflate, native};
 use crate::event_store::{EventStore, Written};
 use crate::quarantine_store::{QuarantineStore, Refusal};
 
@@ -63,9 +63,9 @@ pub struct Producer {
 ///
 /// # Errors
 /// See [`SendError`].
-pub async fn on_events(context: &Context, producer: &Producer, body: Bytes) -> Result<Receipt, SendError> {
+pub async fn on_events(context: &Context, producer: &Producer, sent: Bytes) -> Result<Receipt, SendError> {
     let now = context.clock.now();
-    let decoded = native::decode(&body, &producer.source_default, now)?;
+    let decoded = body::decode(&inflate::inflate(&sent)?, &producer.source_default, now)?;
     let Sorted { events, refusals, mut receipt } = sort(decoded, producer);
     QuarantineStore::new(context).add(&producer.tenant, now, &refusals).await?;
     for written in EventStore::new(context).write(&producer.tenant, &events).await? {

@@ -55,12 +55,6 @@ impl<'a> PageStore<'a> {
         item.map(|item| Ok((read(&item)?, item.rank))).transpose()
     }
 
-    /// Writes a page's object. Writing the same page again is harmless.
-    pub(crate) async fn put_object(&self, object: &str, bytes: Bytes) -> Result<(), Error> {
-        self.context.blobs.put(&Path::from(object), bytes.into()).await?;
-        Ok(())
-    }
-
     /// Continues the chain with `entry`. [`Error::Conflict`] when someone else has.
     pub(crate) async fn commit(&self, entry: &ChainEntry, head_rank: Option<u64>) -> Result<(), Error> {
         let head = ChainHead { format: entry.format, after: entry.after, through: entry.through };
@@ -333,9 +327,8 @@ impl<'a> PageStore<'a> {
     /// The bytes of pages, in order, some ahead of the one asked for.
     pub fn fetch<'p>(
         &self,
-        pages: impl IntoIterator<Item = &'p PageRef> + 'p,
-    ) -> impl stream::Stream<Item = Result<(&'p PageRef, Bytes), Error>> + use<'a, 'p, impl IntoIterator<Item = &'p PageRef> + 'p>
-    {
+        pages: Vec<&'p PageRef>,
+    ) -> impl stream::Stream<Item = Result<(&'p PageRef, Bytes), Error>> + use<'a, 'p> {
         let blobs = self.context.blobs.clone();
         stream::iter(pages)
             .map(move |page| {
@@ -355,7 +348,7 @@ impl<'a> PageStore<'a> {
     pub async fn corrected(&self, pages: &[IndexedPage]) -> Result<Corrected, Error> {
         let mut corrected = Corrected::default();
         let mut objects =
-            std::pin::pin!(self.fetch(pages.iter().map(|page| &page.page).filter(|page| page.corrections > 0)));
+            std::pin::pin!(self.fetch(pages.iter().map(|page| &page.page).filter(|page| page.corrections > 0).collect()));
         while let Some(object) = objects.next().await {
             let (page, bytes) = object?;
             corrected.read(bytes, page.corrections).map_err(|why| unreadable(page, &why))?;
@@ -372,7 +365,7 @@ impl<'a> PageStore<'a> {
         let Some(pages) = set.days.get(&day) else { return Ok(Vec::new()) };
         let corrected = self.corrected(pages).await?;
         let mut events = Vec::new();
-        let mut objects = std::pin::pin!(self.fetch(pages.iter().map(|page| &page.page)));
+        let mut objects = std::pin::pin!(self.fetch(pages.iter().map(|page| &page.page).collect()));
         while let Some(object) = objects.next().await {
             let (page, bytes) = object?;
             for event in read::events(bytes).map_err(|why| unreadable(page, &why))? {
@@ -437,10 +430,13 @@ impl<'a> PageStore<'a> {
         }
     }
 
-    /// Writes many objects, some at once.
+    /// Writes pages' objects, some at once. Writing the same ones again is harmless.
     pub(crate) async fn put_objects(&self, objects: Vec<(String, Bytes)>) -> Result<(), Error> {
         stream::iter(objects)
-            .map(|(object, bytes)| async move { self.put_object(&object, bytes).await })
+            .map(|(object, bytes)| {
+                let blobs = self.context.blobs.clone();
+                async move { Ok(blobs.put(&Path::from(object), bytes.into()).await.map(drop)?) }
+            })
             .buffer_unordered(OBJECTS_AT_ONCE_MAX)
             .try_collect()
             .await

@@ -23,7 +23,7 @@ const PERIODS_DEFAULT: u32 = 30;
 pub struct ReadQuery {
     /// First instant or day.
     pub from: Option<String>,
-    /// First instant behind the range, or its last day.
+    /// The first instant, or the first day, behind the range.
     pub to: Option<String>,
     /// Instead of both: `7d`, `4w`, `12m`, `2q`, `1y` back from the newest event's day.
     pub last: Option<String>,
@@ -147,13 +147,12 @@ fn range(query: &ReadQuery, definition: &Definition, every: Option<Period>, newe
     let from = query.from.as_deref().map(|text| edge("from", text, zone)).transpose()?;
     let to = query.to.as_deref().map(|text| edge("to", text, zone)).transpose()?;
     let last = match to {
-        Some(Edge::Day(date)) => date,
-        Some(Edge::Start(date)) => date.yesterday().map_err(|_| Problem::parameter("`to` is too early"))?,
+        Some(date) => date.yesterday().map_err(|_| Problem::parameter("`to` is too early"))?,
         None => newest,
     };
     let first = match (from, query.last.as_deref()) {
         (Some(_), Some(_)) => return Err(Problem::parameter("`from` and `last` say the same; give one of them")),
-        (Some(Edge::Day(date) | Edge::Start(date)), None) => date,
+        (Some(date), None) => date,
         (None, Some(text)) => {
             let (count, unit) = span(text)?;
             back(last, count, unit, definition)
@@ -169,18 +168,11 @@ fn range(query: &ReadQuery, definition: &Definition, every: Option<Period>, newe
     Ok((first, last))
 }
 
-/// An end of a range.
-enum Edge {
-    /// A day as such.
-    Day(Date),
-    /// The instant a day begins.
-    Start(Date),
-}
-
-fn edge(field: &str, text: &str, zone: &Zone) -> Result<Edge, Problem> {
+/// The local day that begins at an end of a range.
+fn edge(field: &str, text: &str, zone: &Zone) -> Result<Date, Problem> {
     if let Ok(date) = text.parse::<Date>() {
         let supported = (Date::constant(1, 1, 2)..=Date::constant(9999, 12, 29)).contains(&date);
-        return if supported { Ok(Edge::Day(date)) } else { Err(Problem::parameter(format!("`{field}` is out of range"))) };
+        return if supported { Ok(date) } else { Err(Problem::parameter(format!("`{field}` is out of range"))) };
     }
     let instant = match text.parse::<i64>() {
         Ok(millis) => Timestamp::from_millis(millis).in_range(),
@@ -200,7 +192,7 @@ fn edge(field: &str, text: &str, zone: &Zone) -> Result<Edge, Problem> {
             zone.rfc3339(start)
         )));
     }
-    Ok(Edge::Start(date))
+    Ok(date)
 }
 
 /// `12m` → 12 months.

@@ -38,15 +38,15 @@ fn without_a_range_the_last_thirty_periods_are_meant() {
 }
 
 #[test]
-fn a_day_as_an_end_is_included_and_an_instant_is_not() {
+fn a_range_is_half_open_whether_its_ends_are_days_or_instants() {
     let range = |from: &str, to: &str| {
         let asked = ask(|query| (query.from, query.to) = (Some(from.to_owned()), Some(to.to_owned()))).expect("fine");
         (asked.first, asked.last)
     };
-    assert_eq!(range("2026-08-01", "2026-08-02"), (date("2026-08-01"), date("2026-08-02")));
+    assert_eq!(range("2026-08-01", "2026-08-03"), (date("2026-08-01"), date("2026-08-02")));
     let instants = range("2026-08-01T00:00:00-04:00", "2026-08-03T00:00:00-04:00");
     assert_eq!(instants, (date("2026-08-01"), date("2026-08-02")));
-    assert_eq!(range("1785556800000", "2026-08-02"), (date("2026-08-01"), date("2026-08-02")));
+    assert_eq!(range("1785556800000", "2026-08-03"), (date("2026-08-01"), date("2026-08-02")));
 }
 
 #[test]
