@@ -1,13 +1,25 @@
 //! Definitions: an insight's versioned text, as typed meaning.
 //!
-//! In: one YAML document (`parse`). Out: a [`Definition`], or diagnostics with file, line, column, snippet and fix.
+//! In: YAML ([`parse()`]). Out: a [`Definition`], or diagnostics with file, line, column, snippet and fix.
 //! What a definition means for execution is derived: see [`crate::strategy`] and [`crate::fingerprint`].
+
+pub mod alert;
+pub mod diagnostic;
+mod document;
+mod fields;
+pub mod known;
+pub mod parse;
+pub mod schema;
+mod standard;
 
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{WeekStart, Zone};
 use crate::expression::{Column, Expr};
 use crate::metric::Metric;
+
+pub use parse::{Parsed, parse, parse_hinted};
+pub use schema::json_schema;
 
 /// Properties an insight may be broken down by.
 pub const BREAKDOWN_COLUMNS_MAX: usize = 3;
@@ -19,8 +31,14 @@ pub const TOP_MAX: u32 = 1_000;
 pub const METRICS_MAX: usize = 50;
 /// Bytes of one definition's text.
 pub const DEFINITION_BYTES_MAX: usize = 64 * 1024;
-/// Nesting of an expression.
-pub const EXPRESSION_DEPTH_MAX: usize = 64;
+/// Bytes of a file of definitions.
+pub const FILE_BYTES_MAX: usize = 1024 * 1024;
+/// Nesting of a definition's YAML.
+pub const DEFINITION_DEPTH_MAX: usize = 16;
+/// Nesting of an expression; low enough that its JSON stays within a JSON reader's own limit.
+pub const EXPRESSION_DEPTH_MAX: usize = 32;
+/// Bytes of an insight's or a metric's name.
+pub const NAME_BYTES_MAX: usize = 64;
 
 /// One insight.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

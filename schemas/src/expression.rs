@@ -1,9 +1,19 @@
 //! Expressions: the typed meaning of a definition's SQL.
 //!
-//! SQL text is parsed once (`parse`) and typed (`typing`) into [`Expr`]; everything downstream — the vectorised
+//! SQL text is parsed once ([`grammar`]), typed ([`typing`]) and lowered ([`lowering`]) into [`Expr`]; everything downstream — the vectorised
 //! evaluator, the oracle, the fingerprint — sees only this tree. Semantics are SQL's three-valued logic: a comparison
 //! with null is null, and a row passes a filter only when it is true. Reading a property at a type it does not have
 //! gives null: `"34"` is not `34`.
+
+pub(crate) mod aggregate;
+pub(crate) mod grammar;
+pub(crate) mod lexer;
+pub(crate) mod lowering;
+mod names;
+pub mod parse;
+pub mod pattern;
+pub(crate) mod syntax;
+pub mod typing;
 
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +158,20 @@ impl Expr {
             Expr::Matches(..) => Some(Type::Bool),
             Expr::Arithmetic(..) => Some(Type::Number),
             Expr::Lower(_) => Some(Type::Text),
+        }
+    }
+
+    /// Levels of the tree: 1 for a constant or a read.
+    pub fn depth(&self) -> usize {
+        1 + match self {
+            Expr::Literal(_) | Expr::Read(_) => 0,
+            Expr::And(parts) | Expr::Or(parts) => parts.iter().map(Expr::depth).max().unwrap_or(0),
+            Expr::Not(inner)
+            | Expr::In(inner, _)
+            | Expr::IsNull(inner)
+            | Expr::Matches(inner, _)
+            | Expr::Lower(inner) => inner.depth(),
+            Expr::Compare(_, left, right) | Expr::Arithmetic(_, left, right) => left.depth().max(right.depth()),
         }
     }
 

@@ -8,6 +8,7 @@ pub mod decimal;
 pub mod definition;
 pub mod event;
 pub mod expression;
+pub mod fingerprint;
 pub mod keys;
 pub mod metric;
 pub mod page;
