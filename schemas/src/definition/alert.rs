@@ -100,9 +100,8 @@ fn read_rule(source: &Source<'_>, node: &Node, metrics: &[&str], problems: &mut 
         check_condition(&text, metrics, problems);
         Some(text.text.to_owned())
     });
-    let window = window.and_then(|entry| {
-        fields::word(&entry.value, "window", &WINDOWS.map(|word| (word, word)), problems)
-    });
+    let window =
+        window.and_then(|entry| fields::word(&entry.value, "window", &WINDOWS.map(|word| (word, word)), problems));
     let notify = notify.and_then(|entry| fields::text(&entry.value, "`notify`", problems));
     Some(Alert { when: when?, window: window?.to_owned(), notify: notify?.0 })
 }

@@ -77,7 +77,9 @@ pub fn check_known(parsed: &Parsed, catalogue: &Catalogue) -> Vec<Diagnostic> {
     let mut found = unknown_events(parsed, catalogue);
     if found.is_empty() {
         let properties = catalogue.properties_of(&standard.from);
-        found.extend(parsed.spans.properties.iter().filter_map(|use_| check_property(use_, &standard.from, &properties)));
+        found.extend(
+            parsed.spans.properties.iter().filter_map(|use_| check_property(use_, &standard.from, &properties)),
+        );
     }
     found
 }
@@ -96,11 +98,7 @@ fn unknown_events(parsed: &Parsed, catalogue: &Catalogue) -> Vec<Diagnostic> {
         .collect()
 }
 
-fn check_property(
-    use_: &PropertyUse,
-    from: &From,
-    properties: &BTreeMap<&str, BTreeSet<Type>>,
-) -> Option<Diagnostic> {
+fn check_property(use_: &PropertyUse, from: &From, properties: &BTreeMap<&str, BTreeSet<Type>>) -> Option<Diagnostic> {
     let events = match from {
         From::All => "any event".to_owned(),
         From::Names(names) => format!("`{}`", names.join("`, `")),

@@ -50,16 +50,37 @@ pub struct PropertyUse {
 
 /// Every key of a standard insight, as users would look for them.
 pub(super) const KEYS: [&str; 14] = [
-    "insight", "type", "title", "owner", "source", "from", "where", "metrics", "by", "top", "timezone", "week_start",
-    "refresh", "alerts",
+    "insight",
+    "type",
+    "title",
+    "owner",
+    "source",
+    "from",
+    "where",
+    "metrics",
+    "by",
+    "top",
+    "timezone",
+    "week_start",
+    "refresh",
+    "alerts",
 ];
 /// Types of insight this version does not compute.
 const TYPES_LATER: [&str; 5] = ["funnel", "event_sequence", "cohort", "correlation", "comparative"];
 /// Keys that belong to those types.
 const KEYS_LATER: [(&str, &str); 12] = [
-    ("steps", "funnel"), ("within", "funnel"), ("exclude", "funnel"), ("order", "funnel"), ("pattern", "event_sequence"),
-    ("events", "event_sequence"), ("born", "cohort"), ("returns", "cohort"), ("periods", "cohort"),
-    ("lookback", "correlation"), ("of", "comparative"), ("compare", "comparative"),
+    ("steps", "funnel"),
+    ("within", "funnel"),
+    ("exclude", "funnel"),
+    ("order", "funnel"),
+    ("pattern", "event_sequence"),
+    ("events", "event_sequence"),
+    ("born", "cohort"),
+    ("returns", "cohort"),
+    ("periods", "cohort"),
+    ("lookback", "correlation"),
+    ("of", "comparative"),
+    ("compare", "comparative"),
 ];
 
 /// Parses a file of definitions. `file` is only shown in diagnostics.
@@ -251,10 +272,11 @@ impl Reader<'_> {
 
     fn alerts(&mut self, entry: Option<&Entry>, entries: &[Entry]) -> Vec<Alert> {
         let Some(entry) = entry else { return Vec::new() };
-        let metrics: Vec<&str> = match entries.iter().find(|entry| entry.key == "metrics").map(|entry| &entry.value.kind) {
-            Some(Kind::Map(metrics)) => metrics.iter().map(|metric| metric.key.as_str()).collect(),
-            _ => Vec::new(),
-        };
+        let metrics: Vec<&str> =
+            match entries.iter().find(|entry| entry.key == "metrics").map(|entry| &entry.value.kind) {
+                Some(Kind::Map(metrics)) => metrics.iter().map(|metric| metric.key.as_str()).collect(),
+                _ => Vec::new(),
+            };
         super::alert::read(self.source, &entry.value, &metrics, self.problems)
     }
 
@@ -291,7 +313,8 @@ pub(super) fn proposed_name(name: &str) -> Option<String> {
 /// The zone most likely meant: by its city, or by spelling.
 fn nearest_zone(name: &str) -> Option<&'static str> {
     let city = name.replace(' ', "_");
-    let of_city = Zone::names().find(|zone| zone.rsplit('/').next().is_some_and(|last| last.eq_ignore_ascii_case(&city)));
+    let of_city =
+        Zone::names().find(|zone| zone.rsplit('/').next().is_some_and(|last| last.eq_ignore_ascii_case(&city)));
     of_city.or_else(|| super::diagnostic::nearest(name, Zone::names()))
 }
 

@@ -228,7 +228,8 @@ fn name_problem(entry: &Entry, by: &[(Column, Range<usize>)]) -> Option<Problem>
 impl Standard {
     /// Every expression of the body.
     pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
-        let metrics = self.metrics.iter().flat_map(|metric| metric.function.argument().into_iter().chain(&metric.filter));
+        let metrics =
+            self.metrics.iter().flat_map(|metric| metric.function.argument().into_iter().chain(&metric.filter));
         self.filter.iter().chain(metrics)
     }
 }

@@ -225,7 +225,8 @@ impl Parser {
     /// Comparisons don't chain.
     fn end_comparison(&mut self) -> Result<(), Problem> {
         let at = self.at();
-        let again = self.take_comparison().is_some() || ["is", "in", "between", "like", "ilike"].iter().any(|w| self.is_word(w));
+        let again = self.take_comparison().is_some()
+            || ["is", "in", "between", "like", "ilike"].iter().any(|w| self.is_word(w));
         if !again {
             return Ok(());
         }
@@ -236,8 +237,8 @@ impl Parser {
     fn range(&mut self) -> Parsed {
         let start = self.at().start;
         let value = self.sum()?;
-        let negated = self.is_word("not")
-            && ["in", "between", "like", "ilike"].iter().any(|word| self.second_is_word(word));
+        let negated =
+            self.is_word("not") && ["in", "between", "like", "ilike"].iter().any(|word| self.second_is_word(word));
         if negated {
             self.advance();
         }
@@ -410,7 +411,8 @@ impl Parser {
         let name_at = self.at();
         self.advance();
         self.expect_sign("(")?;
-        let mut call = Call { name, name_at, distinct: self.take_word("distinct"), arguments: Vec::new(), filter: None };
+        let mut call =
+            Call { name, name_at, distinct: self.take_word("distinct"), arguments: Vec::new(), filter: None };
         if !self.take_sign(")") {
             loop {
                 let argument = self.argument()?;

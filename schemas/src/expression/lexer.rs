@@ -131,7 +131,9 @@ impl Lexer<'_> {
             } else if let Some(comment) = trimmed.strip_prefix("/*") {
                 let Some(length) = comment.find("*/") else {
                     let start = self.at + space;
-                    return Err(self.problem(start..start + 2, "this comment is never closed").help("close it with */"));
+                    return Err(self
+                        .problem(start..start + 2, "this comment is never closed")
+                        .help("close it with */"));
                 };
                 self.at += space + length + 4;
             } else {

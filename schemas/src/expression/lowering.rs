@@ -28,9 +28,7 @@ struct Lowering<'a> {
 impl Lowering<'_> {
     fn node(&self, node: &Node, at: Option<Type>) -> Lowered {
         Ok(match &node.kind {
-            Kind::Column(column) => {
-                Expr::Read(Read { column: column.clone(), at: column.fixed_type().or(at) })
-            }
+            Kind::Column(column) => Expr::Read(Read { column: column.clone(), at: column.fixed_type().or(at) }),
             Kind::Text(text) if at == Some(Type::Time) => {
                 let time = time_literal(text).ok_or_else(|| not_a_time(text, node.at.clone()))?;
                 Expr::Literal(Value::Time(time))
@@ -61,9 +59,7 @@ impl Lowering<'_> {
                 let value = self.node(value, Some(Type::Text))?;
                 negate_if(Expr::Matches(Box::new(value), pattern), *negated)
             }
-            Kind::IsNull { value, negated } => {
-                negate_if(Expr::IsNull(Box::new(self.node(value, None)?)), *negated)
-            }
+            Kind::IsNull { value, negated } => negate_if(Expr::IsNull(Box::new(self.node(value, None)?)), *negated),
             Kind::Call(call) => self.call(call, node)?,
             Kind::Null | Kind::Star => return Err(no_meaning(node)),
         })
@@ -146,7 +142,11 @@ impl Lowering<'_> {
             "contains" => Pattern::Contains(text),
             "regexp_matches" => {
                 pattern::compile(&text).map_err(|why| {
-                    Problem::new(code::REGEX, argument.at.clone(), format!("this regular expression is not read: {why}"))
+                    Problem::new(
+                        code::REGEX,
+                        argument.at.clone(),
+                        format!("this regular expression is not read: {why}"),
+                    )
                 })?;
                 Pattern::Regex(text)
             }

@@ -88,7 +88,9 @@ fn escape(escaped: char, in_class: bool, brace: bool) -> Result<String, String> 
         'S' => r"[^\t\n\x0C\r ]".to_owned(),
         'b' if !in_class && !brace => r"(?-u:\b)".to_owned(),
         'b' | 'B' | '<' | '>' => {
-            return Err(format!("`\\{escaped}` means different things to different engines; only `\\b` outside [ ] is read"));
+            return Err(format!(
+                "`\\{escaped}` means different things to different engines; only `\\b` outside [ ] is read"
+            ));
         }
         other => format!("\\{other}"),
     })

@@ -246,7 +246,8 @@ pub(super) fn type_of(node: &Node) -> Option<Type> {
 }
 
 fn conflict(key: &str, at: &Range<usize>, first: Type, now: Type) -> Problem {
-    let message = format!("`{key}` is read as a {} here, but as a {} elsewhere in this definition", now.word(), first.word());
+    let message =
+        format!("`{key}` is read as a {} here, but as a {} elsewhere in this definition", now.word(), first.word());
     Problem::new(code::TYPE_CONFLICT, at.clone(), message)
         .help("a property is read at one type: '34' is a text, 34 a number; values of another type count as null")
 }
