@@ -1,1 +1,5 @@
 //! The one integration binary: every behaviour at its boundary.
+
+mod conformance;
+mod local;
+mod runner;
