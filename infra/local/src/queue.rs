@@ -153,7 +153,9 @@ fn receipt(number: u64, delivery: u32) -> String {
 
 fn read_receipt(receipt: &str) -> Option<(u64, u32)> {
     let (number, delivery) = receipt.split_once('-')?;
-    Some((number.parse().ok()?, delivery.parse().ok()?))
+    // Delivery 0 never happened.
+    let delivery = delivery.parse().ok().filter(|delivery| *delivery > 0)?;
+    Some((number.parse().ok()?, delivery))
 }
 
 /// The stored message, when this was its last delivery.
