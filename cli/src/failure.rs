@@ -70,8 +70,8 @@ impl Failure {
         let exit = if (400..500).contains(&status) { Exit::BadInput } else { Exit::Failed };
         let Some(json) = Json::parse(body) else {
             let text = String::from_utf8_lossy(body);
-            let line = text.lines().next().unwrap_or_default();
-            let failure = Failure::failed("TM0904", format!("the server answered {status}: {line}"));
+            let line = text.lines().next().map_or(String::new(), |line| format!(": {line}"));
+            let failure = Failure::failed("TM0904", format!("the server answered {status}{line}"));
             return Failure { exit, ..failure };
         };
         let text = |key: &str| json.get(key).and_then(Json::text).unwrap_or_default().to_owned();

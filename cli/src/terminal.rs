@@ -18,6 +18,9 @@ pub struct Terminal {
     quiet: bool,
     colour: bool,
     progress: bool,
+    /// What tests read instead of the process's stdout and stderr.
+    #[cfg(test)]
+    pub captured: std::sync::Arc<std::sync::Mutex<Vec<u8>>>,
 }
 
 /// How a text is marked.
@@ -41,7 +44,14 @@ impl Terminal {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let terminal = std::io::stderr().is_terminal();
         let colour = !no_colour && terminal && std::io::stdout().is_terminal();
-        Terminal { json, quiet, colour, progress: terminal && !quiet }
+        Terminal {
+            json,
+            quiet,
+            colour,
+            progress: terminal && !quiet,
+            #[cfg(test)]
+            captured: std::sync::Arc::default(),
+        }
     }
 
     /// Whether a question can be asked and answered.
@@ -59,6 +69,11 @@ impl Terminal {
 
     /// Writes bytes to stdout.
     pub fn print_bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        #[cfg(test)]
+        if let Ok(mut captured) = self.captured.lock() {
+            captured.extend_from_slice(bytes);
+            return Ok(());
+        }
         let mut out = std::io::stdout().lock();
         let written = out.write_all(bytes).and_then(|()| out.flush());
         written.map_err(|error| match error.kind() {
@@ -81,6 +96,11 @@ impl Terminal {
 
     /// Says something on stderr, always. A stderr that is gone is nobody's loss.
     pub fn warn(&self, line: &str) {
+        #[cfg(test)]
+        if let Ok(mut captured) = self.captured.lock() {
+            captured.extend_from_slice(format!("{line}\n").as_bytes());
+            return;
+        }
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
 

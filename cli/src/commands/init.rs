@@ -72,7 +72,7 @@ impl Init {
             write_new(terminal, &self.folder.join("insights/activity.yaml"), FIRST_INSIGHT)?;
         }
         if !is_new {
-            terminal.say(&format!("{} is a tidemill project already", self.folder.display()));
+            terminal.say("it is a tidemill project already");
         }
         let step = |command: &str, what: &str| {
             terminal.say(&format!("  {} {}", terminal.mark(Mark::Bold, &format!("{command:<40}")), what));
@@ -96,18 +96,19 @@ fn has_definitions(folder: &Path) -> bool {
 /// Writes a file that is not there yet.
 pub fn write_new(terminal: &Terminal, path: &Path, text: &str) -> Result<(), Failure> {
     let fail = |error: std::io::Error| Failure::file(path, &error);
+    let shown = path.strip_prefix(".").unwrap_or(path).display();
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(fail)?;
     }
     match std::fs::File::create_new(path) {
         Ok(mut file) => std::io::Write::write_all(&mut file, text.as_bytes()).map_err(fail)?,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            terminal.say(&format!("  kept     {}", path.display()));
+            terminal.say(&format!("  kept     {shown}"));
             return Ok(());
         }
         Err(error) => return Err(fail(error)),
     }
-    terminal.say(&format!("  {}  {}", terminal.mark(Mark::Green, "created"), path.display()));
+    terminal.say(&format!("  {}  {shown}", terminal.mark(Mark::Green, "created")));
     Ok(())
 }
 

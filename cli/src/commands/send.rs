@@ -68,7 +68,7 @@ fn report(terminal: &Terminal, summary: &Summary, elapsed: std::time::Duration) 
     } else {
         let took = crate::render::number::seconds(elapsed);
         let mark = if summary.rejected.is_empty() { Mark::Green } else { Mark::Yellow };
-        terminal.say(&format!("{} {} in {took}", terminal.mark(mark, "sent"), summary.line()));
+        terminal.say(&format!("{} {} in {took}", terminal.mark(mark, "sent:"), summary.line()));
     }
     if summary.rejected.is_empty() {
         return Ok(());

@@ -154,7 +154,7 @@ mod tests {
         let bytes = bytes::Bytes::from(parquet(&batch).expect("written"));
         let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes).expect("a file");
         let read: Vec<RecordBatch> = reader.build().expect("a reader").map(|batch| batch.expect("a batch")).collect();
-        assert_eq!(read, [batch.clone()]);
+        assert_eq!(read, std::slice::from_ref(&batch));
         let bytes = stream(&batch).expect("written");
         let mut reader = arrow::ipc::reader::StreamReader::try_new(bytes.as_slice(), None).expect("a stream");
         assert_eq!(reader.next().expect("one batch").expect("it reads"), batch);

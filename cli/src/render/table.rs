@@ -11,9 +11,9 @@ pub const TABLE_ROWS_MAX: usize = 2_000;
 
 /// A header, a thin rule, and nothing else.
 const STYLE: TableStyle = TableStyle::new()
-    .header_lines(ContentLineStyle::none().junction(' '))
-    .header_separator(LineStyle::none().fill('─').junction('─'))
-    .content_lines(ContentLineStyle::none().junction(' '));
+    .header_lines(ContentLineStyle::none())
+    .header_separator(LineStyle::none().fill('─'))
+    .content_lines(ContentLineStyle::none());
 
 /// Rows as a table. `every` names the time column and shortens its cells; `width`: columns of the terminal, if any.
 pub fn of_rows(rows: &Rows, every: &str, width: Option<u16>) -> String {
@@ -95,7 +95,7 @@ mod tests {
         );
         let expected = "
  day         country  orders  mean
-────────────────────────────────────
+───────────────────────────────────
  2026-08-01  IN        1,200   1.5
  2026-08-02  \"\"            7";
         assert_eq!(format!("\n{}", of_rows(&rows, "day", None)), expected);
