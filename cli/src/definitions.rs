@@ -5,6 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use tidemill_schemas::definition;
+use tidemill_schemas::definition::diagnostic::Severity;
+
 use crate::failure::Failure;
 use crate::json::quoted;
 
@@ -85,13 +88,23 @@ pub fn plan_body(files: &[DefinitionFile]) -> String {
 }
 
 /// What reading the files says, without a server: the insights' names and the findings.
-pub fn check(_files: &[DefinitionFile]) -> (Vec<String>, Vec<Finding>) {
-    (Vec::new(), Vec::new())
+pub fn check(files: &[DefinitionFile]) -> (Vec<String>, Vec<Finding>) {
+    let (mut names, mut findings) = (Vec::new(), Vec::new());
+    for file in files {
+        match definition::parse(&file.path, &file.text) {
+            Ok(parsed) => names.extend(parsed.into_iter().map(|parsed| parsed.definition.name)),
+            Err(found) => findings.extend(found.iter().map(|found| Finding {
+                is_error: found.severity == Severity::Error,
+                rendered: found.to_string(),
+            })),
+        }
+    }
+    (names, findings)
 }
 
 /// The JSON Schema of definition files.
 pub fn json_schema() -> String {
-    String::new()
+    format!("{:#}", definition::json_schema())
 }
 
 #[cfg(test)]
