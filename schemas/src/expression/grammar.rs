@@ -394,6 +394,10 @@ impl Parser {
                     }
                     key.push_str(&word);
                 }
+                Token::Quoted(word) if word.is_empty() => {
+                    return Err(Problem::new(code::EXPRESSION, self.at(), "a name cannot be empty")
+                        .help("texts stand in single quotes: ''"));
+                }
                 Token::Quoted(word) => key.push_str(&word),
                 _ => return Err(self.unexpected("a name is due after `.`")),
             }

@@ -147,6 +147,7 @@ impl Lowering<'_> {
                         argument.at.clone(),
                         format!("this regular expression is not read: {why}"),
                     )
+                    .help("the syntax is RE2's, as in DuckDB")
                 })?;
                 Pattern::Regex(text)
             }
