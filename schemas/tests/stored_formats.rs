@@ -1,6 +1,8 @@
 //! Samples of every stored JSON format, kept for ever: each must load as the value it was written from, and be written
 //! as the same bytes. `UPDATE=1` writes samples that are missing; it never touches one that is there.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::Path;

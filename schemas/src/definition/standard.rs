@@ -96,10 +96,7 @@ fn typed(
     if problems.len() != before {
         return None;
     }
-    let filter = match filter.flatten() {
-        Some(filter) => Some(checked(lowering::lower(&filter, Some(Type::Bool), types), problems)),
-        None => None,
-    };
+    let filter = filter.flatten().map(|filter| checked(lowering::lower(&filter, Some(Type::Bool), types), problems));
     let mut built = Vec::with_capacity(metrics.len());
     for metric in &metrics {
         let lowered = metric.tree.as_ref().map(|tree| aggregate::lower(tree, types));

@@ -107,15 +107,21 @@ fn stored_json_gives_the_same_definition() {
 
 #[test]
 fn the_deepest_expression_is_stored_and_loaded() {
+    for wrap in [" = true", " not in (true)", " not between false and true", " is not null"] {
+        deepest_of(wrap);
+    }
+}
+
+fn deepest_of(wrap: &str) {
     let deepest = |levels: usize| {
         let mut condition = "p".to_owned();
         for _ in 0..levels {
-            condition = format!("({condition} = true)");
+            condition = format!("({condition}{wrap})");
         }
         parse("f", &format!("insight: a\nfrom: b\nmetrics:\n  m: count(*) filter (where not {condition})\n"))
     };
     let levels = (1..100).take_while(|levels| deepest(*levels).is_ok()).last().unwrap();
-    assert!(levels > 10, "{levels}");
+    assert!(levels > 5, "{wrap}: {levels}");
     let definition = deepest(levels).unwrap().remove(0).definition;
     let json = serde_json::to_string(&definition).unwrap();
     assert_eq!(serde_json::from_str::<Definition>(&json).unwrap(), definition);
