@@ -37,6 +37,8 @@ pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 pub const DEFINITION_DEPTH_MAX: usize = 16;
 /// Nesting of an expression; low enough that its JSON stays within a JSON reader's own limit.
 pub const EXPRESSION_DEPTH_MAX: usize = 32;
+/// Nodes of an expression's tree.
+pub const EXPRESSION_NODES_MAX: usize = 65_536;
 /// Bytes of an insight's or a metric's name.
 pub const NAME_BYTES_MAX: usize = 64;
 

@@ -1,6 +1,6 @@
 //! Expressions: the typed meaning of a definition's SQL.
 //!
-//! SQL text is parsed once ([`grammar`]), typed ([`typing`]) and lowered ([`lowering`]) into [`Expr`]; everything downstream — the vectorised
+//! SQL text is parsed once (`grammar`), typed ([`typing`]) and lowered (`lowering`) into [`Expr`]; everything downstream — the vectorised
 //! evaluator, the oracle, the fingerprint — sees only this tree. Semantics are SQL's three-valued logic: a comparison
 //! with null is null, and a row passes a filter only when it is true. Reading a property at a type it does not have
 //! gives null: `"34"` is not `34`.
@@ -8,6 +8,7 @@
 pub(crate) mod aggregate;
 pub(crate) mod grammar;
 pub(crate) mod lexer;
+mod literal;
 pub(crate) mod lowering;
 mod names;
 pub mod parse;

@@ -69,8 +69,9 @@ impl Scalar {
 }
 
 impl Node {
-    fn null(at: Range<usize>) -> Node {
-        Node { at, kind: Kind::Scalar(Scalar { text: String::new(), style: ScalarStyle::Plain, flow: false }) }
+    /// Stands for a value that was refused already.
+    fn unread(at: Range<usize>) -> Node {
+        Node { at, kind: Kind::Scalar(Scalar { text: "*".to_owned(), style: ScalarStyle::Plain, flow: false }) }
     }
 
     /// Whether nothing is written.
@@ -137,7 +138,7 @@ impl Builder<'_, '_> {
                 let flow = self.open.last().is_some_and(|open| open.flow);
                 self.add(Node { at, kind: Kind::Scalar(Scalar { text: text.into_owned(), style, flow }) });
             }
-            Event::Alias(_) | Event::UnresolvedAlias(_) => self.add(Node::null(at)),
+            Event::Alias(_) | Event::UnresolvedAlias(_) => self.add(Node::unread(at)),
             Event::SequenceStart(style, ..) => return self.push(at, style, Content::List(Vec::new())),
             Event::MappingStart(style, ..) => return self.push(at, style, Content::Map(Vec::new())),
             Event::SequenceEnd | Event::MappingEnd => self.pop(at.end),
@@ -232,7 +233,14 @@ fn syntax_problem(text: &str, error: &ScanError) -> Problem {
     let problem = Problem::new(code::SYNTAX, at..at, format!("this is not YAML: {}", error.kind()));
     let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let line = text[line_start..].lines().next().unwrap_or_default();
-    if line.contains('\t') && line.trim_start_matches(' ').starts_with('\t') {
+    let reason = error.kind().to_string();
+    let value = line.split_once(": ").map_or("", |(_, value)| value.trim_start());
+    if reason.contains("trailing content") && value.starts_with(['"', '\'']) {
+        problem
+            .help("a value that starts with a quote ends with it: write the expression on a line of its own below `|`")
+    } else if reason.contains("':' indicator") {
+        problem.help("a `[` or `{` above may not be closed; quote a value that holds `: `")
+    } else if line.contains('\t') && line.trim_start_matches(' ').starts_with('\t') {
         problem.help("indent with spaces; YAML does not take tabs")
     } else if line.matches(": ").count() > 1 {
         problem.help("quote a value that holds `: ` or starts with a sign such as ' \" * & ! % @ `")

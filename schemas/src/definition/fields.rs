@@ -55,7 +55,7 @@ pub(super) fn texts<'a>(node: &'a Node, what: &str, problems: &mut Vec<Problem>)
     };
     if list.is_empty() {
         let message = format!("{what} is an empty list");
-        problems.push(Problem::new(code::WRONG_SHAPE, node.at.clone(), message).help("leave the key out, or name one"));
+        problems.push(Problem::new(code::WRONG_SHAPE, node.at.clone(), message).help("name at least one"));
         return None;
     }
     let known = problems.len();

@@ -236,7 +236,7 @@ impl Reader<'_> {
         let (name, at) = fields::text(&entry.value, "`insight`", self.problems)?;
         if !is_insight_name(&name) {
             let message = format!("`{}` is not a name for an insight", fields::shown(&name));
-            let rule = format!("small letters, digits and _, a letter first, at most {NAME_BYTES_MAX}");
+            let rule = format!("small letters, digits and _, a letter first, at most {NAME_BYTES_MAX} of them");
             let proposal = proposed_name(&name);
             self.problems.push(Problem::new(code::NAME, at, message).help(match proposal {
                 Some(proposal) => format!("{rule}; such as `{proposal}`"),

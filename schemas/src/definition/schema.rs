@@ -46,8 +46,7 @@ struct Insight {
     #[serde(default)]
     week_start: WeekStart,
     /// How often the running day is computed.
-    #[schemars(schema_with = "refresh")]
-    #[serde(default)]
+    #[schemars(schema_with = "refresh", default = "five_minutes")]
     refresh: String,
     /// Whom to tell when.
     #[serde(default)]
@@ -105,6 +104,10 @@ fn top() -> u32 {
     super::TOP_DEFAULT
 }
 
+fn five_minutes() -> &'static str {
+    super::Refresh::Minutes5.word()
+}
+
 fn utc() -> &'static str {
     "UTC"
 }
@@ -129,7 +132,7 @@ fn breakdown(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn refresh(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "enum": super::Refresh::ALL.map(super::Refresh::word), "default": super::Refresh::Minutes5.word() })
+    json_schema!({ "enum": super::Refresh::ALL.map(super::Refresh::word) })
 }
 
 fn window(_: &mut SchemaGenerator) -> Schema {

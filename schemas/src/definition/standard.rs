@@ -51,20 +51,18 @@ pub(super) fn read(
         }
     };
     let by = find("by").map_or(Some(Vec::new()), |entry| read_by(source, &entry.value, problems));
-    let filter = match find("where") {
-        Some(entry) => Some(tree(source, &entry.value, "`where`", problems)?),
-        None => None,
-    };
+    let filter = find("where").map(|entry| tree(source, &entry.value, "`where`", problems));
     let metrics = match find("metrics") {
         Some(entry) => read_metrics(source, &entry.value, by.as_deref().unwrap_or_default(), problems)?,
         None => {
             let problem = Problem::new(code::MISSING_KEY, start, "the key `metrics` is missing");
-            problems.push(problem.help("such as\n             metrics:\n               orders: count(*)"));
+            problems.push(problem.help("such as `metrics: { orders: count(*) }`"));
             return None;
         }
     };
     let mut types = Types::with_hints(hints);
-    let body = typed(from?, filter, metrics, &mut types, problems)?;
+    let (filter, metrics) = typed(filter, metrics, &mut types, problems)?;
+    let body = Standard { from: from?, filter, metrics };
     uses.properties = types.uses;
     for (column, at) in by? {
         if let Column::Property(key) = &column {
@@ -76,30 +74,29 @@ pub(super) fn read(
     Some((body, uses))
 }
 
-/// Types every expression together, then builds them.
+/// Types every expression together, then builds them. `filter`: `Some(None)` when it could not be read.
 fn typed(
-    from: From,
-    filter: Option<Syntax>,
+    filter: Option<Option<Syntax>>,
     metrics: Vec<Written<'_>>,
     types: &mut Types,
     problems: &mut Vec<Problem>,
-) -> Option<Standard> {
+) -> Option<(Option<Expr>, Vec<Metric>)> {
     let before = problems.len();
-    if let Some(filter) = &filter {
+    if let Some(Some(filter)) = &filter {
         types.expect(filter, Type::Bool, "`where` takes a condition", problems);
     }
     for tree in metrics.iter().filter_map(|metric| metric.tree.as_ref()) {
         aggregate::learn(tree, types, problems);
     }
-    types.settle(problems);
-    if problems.len() != before || metrics.iter().any(|metric| metric.tree.is_none()) {
+    // What could not be read may have told the types that are open still.
+    if filter.as_ref().is_some_and(Option::is_none) || metrics.iter().any(|metric| metric.tree.is_none()) {
         return None;
     }
-    let filter = match filter.map(|filter| checked(lowering::lower(&filter, Some(Type::Bool), types), problems)) {
-        Some(None) => return None,
-        Some(Some(filter)) => Some(filter),
-        None => None,
-    };
+    types.settle(problems);
+    if problems.len() != before {
+        return None;
+    }
+    let filter = filter.flatten().map(|filter| checked(lowering::lower(&filter, Some(Type::Bool), types), problems));
     let mut built = Vec::with_capacity(metrics.len());
     for metric in &metrics {
         let lowered = metric.tree.as_ref().map(|tree| aggregate::lower(tree, types));
@@ -107,7 +104,12 @@ fn typed(
             built.push(Metric { name: metric.name.to_owned(), function, filter });
         }
     }
-    (built.len() == metrics.len()).then_some(Standard { from, filter, metrics: built })
+    let filter = match filter {
+        Some(None) => return None,
+        Some(filter) => filter,
+        None => None,
+    };
+    (built.len() == metrics.len()).then_some((filter, built))
 }
 
 fn checked<T>(lowered: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
@@ -180,6 +182,10 @@ fn read_metrics<'a>(
     }
     let mut metrics: Vec<Written<'a>> = Vec::new();
     for entry in entries {
+        // An unquoted comma has cut an expression in two; the first half was answered already.
+        if is_rest(&entry.value) && metrics.last().is_some_and(|metric| metric.tree.is_none()) {
+            continue;
+        }
         if metrics.iter().any(|metric| metric.name == entry.key) {
             problems.push(fields::duplicate(entry));
         }
@@ -197,6 +203,11 @@ fn read_metrics<'a>(
         metrics.push(Written { name: &entry.key, tree });
     }
     Some(metrics)
+}
+
+/// Whether this is the empty value of what follows a comma in `{ }`.
+fn is_rest(node: &Node) -> bool {
+    matches!(&node.kind, Kind::Scalar(scalar) if scalar.flow && scalar.is_null())
 }
 
 /// Metrics are columns of flat rows, beside `time` and the breakdown.
@@ -217,7 +228,7 @@ fn name_problem(entry: &Entry, by: &[(Column, Range<usize>)]) -> Option<Problem>
         return None;
     }
     let message = format!("`{}` is not a name for a metric", fields::shown(name));
-    let rule = format!("letters, digits and _, a letter first, at most {NAME_BYTES_MAX}");
+    let rule = format!("letters, digits and _, a letter first, at most {NAME_BYTES_MAX} of them");
     Some(Problem::new(code::NAME, at, message).help(match proposed_name(name) {
         Some(proposal) => format!("{rule}; such as `{proposal}`"),
         None => rule,

@@ -5,28 +5,41 @@
 //! Only trees that [`super::typing`] found no fault with are lowered; what it left is answered with a problem, never a
 //! panic.
 
-use super::grammar::{not_a_time, time_literal};
+use std::cell::Cell;
+
+use super::grammar::too_deep;
+use super::literal::{not_a_time, time_literal};
 use super::pattern;
 use super::syntax::{Call, Kind, Node};
 use super::typing::{Types, type_of};
 use super::{Arithmetic, Column, Comparison, Expr, Pattern, Read};
 use crate::decimal::Decimal;
 use crate::definition::diagnostic::{Problem, code};
+use crate::definition::{EXPRESSION_DEPTH_MAX, EXPRESSION_NODES_MAX};
 use crate::value::{Type, Value};
 
 type Lowered = Result<Expr, Problem>;
 
 /// Builds the typed expression; a property by itself is read at `at`.
 pub(crate) fn lower(node: &Node, at: Option<Type>, types: &Types) -> Lowered {
-    Lowering { types }.node(node, at)
+    let lowered = Lowering { types, nodes: Cell::new(0) }.node(node, at)?;
+    // `not between` is three levels where it was written as one.
+    if lowered.depth() > EXPRESSION_DEPTH_MAX { Err(too_deep(node.at.clone())) } else { Ok(lowered) }
 }
 
 struct Lowering<'a> {
     types: &'a Types,
+    /// Nodes built: `between` doubles its value, so nesting it could outgrow any text.
+    nodes: Cell<usize>,
 }
 
 impl Lowering<'_> {
     fn node(&self, node: &Node, at: Option<Type>) -> Lowered {
+        self.nodes.set(self.nodes.get() + 1);
+        if self.nodes.get() > EXPRESSION_NODES_MAX {
+            let message = format!("this expression has more than {EXPRESSION_NODES_MAX} parts");
+            return Err(Problem::new(code::DEPTH, node.at.clone(), message).help("do not nest `between`"));
+        }
         Ok(match &node.kind {
             Kind::Column(column) => Expr::Read(Read { column: column.clone(), at: column.fixed_type().or(at) }),
             Kind::Text(text) if at == Some(Type::Time) => {
@@ -147,6 +160,7 @@ impl Lowering<'_> {
                         argument.at.clone(),
                         format!("this regular expression is not read: {why}"),
                     )
+                    .help("the syntax is RE2's, as in DuckDB")
                 })?;
                 Pattern::Regex(text)
             }

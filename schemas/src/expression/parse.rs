@@ -32,8 +32,8 @@ fn condition(text: &str, hints: &Hints) -> Result<Expr, Vec<Problem>> {
 ///
 /// # Errors
 /// It is an expression, not a column.
-pub fn parse_column(file: &str, text: &str) -> Result<Column, Diagnostic> {
-    column(&Text::whole(text)).map_err(|problem| Source { file, text }.diagnostic(problem))
+pub fn parse_column(file: &str, text: &str) -> Result<Column, Box<Diagnostic>> {
+    column(&Text::whole(text)).map_err(|problem| Box::new(Source { file, text }.diagnostic(problem)))
 }
 
 /// [`parse_column`], wherever the text stands.

@@ -199,7 +199,7 @@ impl Types {
         let mut pairs = std::mem::take(&mut self.pairs);
         loop {
             let before = pairs.len();
-            pairs = pairs.into_iter().filter(|pair| !self.settle_pair(pair, false, problems)).collect();
+            pairs.retain(|pair| !self.settle_pair(pair, false, problems));
             if pairs.len() == before {
                 break;
             }

@@ -1,0 +1,152 @@
+//! Samples of every stored JSON format, kept for ever: each must load as the value it was written from, and be written
+//! as the same bytes. `UPDATE=1` writes samples that are missing; it never touches one that is there.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tidemill_schemas::calendar::{Date, Period, Zone};
+use tidemill_schemas::decimal::Decimal;
+use tidemill_schemas::definition::known::Catalogue;
+use tidemill_schemas::definition::{Definition, parse};
+use tidemill_schemas::fingerprint::fingerprint;
+use tidemill_schemas::request::{ComputeSnapshotRequest, Reason};
+use tidemill_schemas::snapshot::{BlobRange, Detail, Digest, Group, GroupRow, Header, Input, SNAPSHOT_FORMAT};
+use tidemill_schemas::time::Timestamp;
+use tidemill_schemas::value::{Type, Value};
+use tidemill_schemas::window::{Position, Through};
+
+fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/v1").join(name);
+    let written = serde_json::to_string(value).unwrap() + "\n";
+    if std::env::var_os("UPDATE").is_some() && !path.exists() {
+        std::fs::write(&path, &written).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert_eq!(&serde_json::from_str::<T>(&kept).unwrap(), value, "{name}");
+    assert_eq!(kept, written, "{name}");
+}
+
+fn time(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+fn number(text: &str) -> Value {
+    Value::Number(Decimal::parse(text).unwrap())
+}
+
+fn day() -> Date {
+    Date::new(2026, 3, 29).unwrap()
+}
+
+/// A definition with every kind of expression and function in it.
+fn definition() -> Definition {
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/v1/definition.yaml")).unwrap();
+    parse("definition.yaml", &text).unwrap_or_else(|found| panic!("{}", found[0])).remove(0).definition
+}
+
+#[test]
+fn definition_loads() {
+    check("definition.json", &definition());
+}
+
+#[test]
+fn fingerprint_stands() {
+    check("fingerprint.json", &fingerprint(&definition()));
+}
+
+#[test]
+fn header_loads() {
+    let zone = Zone::named("Europe/Berlin").unwrap();
+    check(
+        "header.json",
+        &Header {
+            format: SNAPSHOT_FORMAT,
+            insight: "revenue".to_owned(),
+            fingerprint: "0123456789abcdef0123456789abcdef".to_owned(),
+            period: Period::Day,
+            start: day(),
+            window: zone.day(day()),
+            tzdb: "2026a".to_owned(),
+            input: Input::Pages,
+            through: Through(BTreeMap::from([
+                ("shard-0".to_owned(), Position(u128::MAX)),
+                ("shard-1".to_owned(), Position(7)),
+            ])),
+            watermark: time("2026-03-30T00:00:00Z"),
+            pages: "fedcba9876543210fedcba9876543210".to_owned(),
+            computed_at: time("2026-03-30T01:00:00.000001Z"),
+            verified: Some(true),
+            version: 3,
+            detail: Some(BlobRange { object: "ab/cd".to_owned(), offset: 12, bytes: 345 }),
+            states: None,
+        },
+    );
+}
+
+#[test]
+fn digest_loads() {
+    check(
+        "digest.json",
+        &Digest {
+            format: SNAPSHOT_FORMAT,
+            events: 12,
+            late: 1,
+            skipped: BTreeMap::from([("revenue".to_owned(), 2)]),
+            values: vec![
+                number("12"),
+                number("99999999999999999999.999999999999999999"),
+                number("-0.000000000000000001"),
+                Value::Null,
+                Value::Text("a \"b\"\nü".to_owned()),
+                Value::Time(time("2026-03-29T01:30:00Z")),
+            ],
+        },
+    );
+}
+
+#[test]
+fn detail_loads() {
+    let row = |group, events, value: &str| GroupRow { group, events, values: vec![number(value)] };
+    check(
+        "detail.json",
+        &Detail {
+            format: SNAPSHOT_FORMAT,
+            groups: 40,
+            rows: vec![
+                row(Group::Key(vec![Value::Text("IN".to_owned()), Value::Bool(true)]), 7, "70.25"),
+                row(Group::Key(vec![Value::Text(String::new()), number("1.5")]), 3, "2"),
+                row(Group::Other, 90, "1234.5"),
+                row(Group::Key(vec![Value::Null, Value::Null]), 1, "0"),
+            ],
+        },
+    );
+}
+
+#[test]
+fn requests_load() {
+    let request = |reason| ComputeSnapshotRequest {
+        tenant: "default".to_owned(),
+        insight: "revenue".to_owned(),
+        fingerprint: "0123456789abcdef0123456789abcdef".to_owned(),
+        first: day(),
+        last: Date::new(2026, 4, 2).unwrap(),
+        reason,
+        requested_at: time("2026-04-02T12:00:00Z"),
+    };
+    let reasons = [Reason::Refresh, Reason::Rollup, Reason::Repair, Reason::Backfill("b1".to_owned())];
+    check("request.json", &reasons.map(request).to_vec());
+}
+
+#[test]
+fn catalogue_loads() {
+    let types = |of: &[Type]| of.iter().copied().collect();
+    let properties = [("amount", types(&[Type::Number, Type::Text])), ("paid", types(&[Type::Bool]))];
+    let properties: BTreeMap<_, _> = properties.map(|(key, of)| (key.to_owned(), of)).into();
+    check("catalogue.json", &Catalogue { events: BTreeMap::from([("order_completed".to_owned(), properties)]) });
+}
