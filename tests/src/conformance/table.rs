@@ -378,7 +378,7 @@ pub async fn of_concurrent_writers_with_one_rank_exactly_one_wins(table: &dyn Ta
         let one = |writer: u64| {
             let write = put(&at, Condition::RankIs(round), item(round + 1, writer.to_string()));
             async move {
-                if writer % 2 == 0 {
+                if writer.is_multiple_of(2) {
                     table.write(vec![write]).await
                 } else {
                     table.write_each(vec![write]).await.remove(0)

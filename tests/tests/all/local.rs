@@ -1,5 +1,7 @@
 //! The embedded adapters: what survives, what is locked, and that they answer as memory does.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

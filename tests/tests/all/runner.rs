@@ -1,8 +1,10 @@
 //! The runner with toy handlers: order, redelivery, cursors, blocked lanes, requests, firings, draining.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +16,10 @@ use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::{Position, ShardId};
 use tidemill_tests::conformance::table::{item, key, put};
 use tidemill_tests::memory::VirtualClock;
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no toy panics while it holds a lock")
+}
 
 /// Records what it gets and answers by script.
 #[derive(Default)]
@@ -32,38 +38,38 @@ struct Toy {
 
 impl Toy {
     fn says(&self, who: &'static str, outcome: Outcome) {
-        self.script.lock().unwrap().entry(who).or_default().push(outcome);
+        held(&self.script).entry(who).or_default().push(outcome);
     }
 
     fn breaks(&self, who: Option<&'static str>) {
-        *self.broken.lock().unwrap() = who;
+        *held(&self.broken) = who;
     }
 
     fn answer(&self, who: &'static str) -> Outcome {
-        if *self.broken.lock().unwrap() == Some(who) {
+        if *held(&self.broken) == Some(who) {
             return Outcome::Park(format!("{who} is broken"));
         }
-        let mut script = self.script.lock().unwrap();
+        let mut script = held(&self.script);
         let answers = script.entry(who).or_default();
         if answers.is_empty() { Outcome::Done } else { answers.remove(0) }
     }
 
     async fn delivered(&self, who: &'static str, changes: &[Change]) -> Outcome {
-        let busy = Arc::clone(self.busy.lock().unwrap().entry(who).or_default());
+        let busy = Arc::clone(held(&self.busy).entry(who).or_default());
         assert!(!busy.swap(true, Ordering::SeqCst), "one delivery at a time");
         tokio::task::yield_now().await;
         let positions = changes.iter().map(|change| change.position.0).collect();
-        self.deliveries.lock().unwrap().entry(who).or_default().push(positions);
+        held(&self.deliveries).entry(who).or_default().push(positions);
         busy.store(false, Ordering::SeqCst);
         self.answer(who)
     }
 
     fn seen(&self, who: &'static str) -> Vec<Vec<u128>> {
-        self.deliveries.lock().unwrap().get(who).cloned().unwrap_or_default()
+        held(&self.deliveries).get(who).cloned().unwrap_or_default()
     }
 
     fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
+        held(&self.requests).clone()
     }
 }
 
@@ -87,13 +93,13 @@ impl Handlers for Toy {
                 "never" => Outcome::Park("for a reason".to_owned()),
                 _ => Outcome::Done,
             });
-            self.requests.lock().unwrap().push(text);
+            held(&self.requests).push(text);
         }
         outcomes
     }
 
     async fn on_firing(&self, name: &str, _: &Bytes, scheduled: Timestamp) -> Outcome {
-        self.firings.lock().unwrap().push((name.to_owned(), scheduled));
+        held(&self.firings).push((name.to_owned(), scheduled));
         if name == "bad" { Outcome::RetryFrom(Position(0)) } else { self.answer("on_firing") }
     }
 }
@@ -263,15 +269,15 @@ async fn a_drain_leaves_what_is_delayed() {
 #[tokio::test]
 async fn a_panicking_handler_ends_in_the_dead_letters_and_harms_nothing_else() {
     let world = World::new();
-    world.send(&["panic"]).await;
-    world.runner().drain(|_| {}).await.unwrap_err();
-    world.send(&["good"]).await;
+    world.send(&["panic", "good"]).await;
     for _ in 0..DELIVERIES_MAX {
         world.clock.advance(600);
         let _ = world.runner().drain(|_| {}).await;
     }
-    assert_eq!(world.toy.requests(), ["good"]);
-    assert_eq!(world.status().dead_letters, 1);
+    assert!(world.toy.requests().iter().all(|request| request == "good"));
+    assert!(!world.toy.requests().is_empty());
+    assert_eq!(world.store().requests.dead_letters(10).await, Ok(vec![Bytes::from("panic")]));
+    assert_eq!(world.status().requests_waiting, 0);
 }
 
 #[tokio::test]
@@ -281,12 +287,12 @@ async fn due_firings_fire_once_and_failing_ones_are_told() {
     world.store().schedule.put(entry("once", When::At(START.plus_seconds(60)))).await.unwrap();
     world.store().schedule.put(entry("rate", When::EveryMinutes(5))).await.unwrap();
     world.runner().drain(|_| {}).await.unwrap();
-    assert_eq!(*world.toy.firings.lock().unwrap(), []);
+    assert_eq!(*held(&world.toy.firings), []);
     world.clock.advance(11 * 60);
     world.runner().drain(|_| {}).await.unwrap();
     world.runner().drain(|_| {}).await.unwrap();
     let expected = [("once".to_owned(), START.plus_seconds(60)), ("rate".to_owned(), START.plus_seconds(600))];
-    assert_eq!(*world.toy.firings.lock().unwrap(), expected);
+    assert_eq!(*held(&world.toy.firings), expected);
     world.store().schedule.put(entry("bad", When::At(START))).await.unwrap();
     let failures = world.runner().drain(|_| {}).await.unwrap_err();
     assert_eq!(failures[0].what, "firing bad");
@@ -300,8 +306,8 @@ async fn progress_ends_at_nothing() {
     world.write(0..20).await;
     world.send(&["a"]).await;
     let seen = Mutex::new(Vec::new());
-    world.runner().drain(|progress| seen.lock().unwrap().push(progress)).await.unwrap();
-    assert_eq!(seen.lock().unwrap().last(), Some(&Default::default()));
+    world.runner().drain(|progress| held(&seen).push(progress)).await.unwrap();
+    assert_eq!(held(&seen).last(), Some(&Default::default()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -310,8 +316,11 @@ async fn in_the_background_changes_are_told_at_once_and_sealed_after_a_while() {
     world.write(0..3).await;
     world.run_until(|| world.toy.seen("on_changes").len() == 1).await;
     assert_eq!(world.toy.seen("on_seal").len(), 0, "too young to seal");
-    world.clock.advance(i64::from(SEAL_DELAY_SECONDS));
-    world.run_until(|| world.toy.seen("on_seal").len() == 1).await;
+    // The first background may have ended before it noticed the changes, so there may have to be another.
+    for _ in 0..50 {
+        world.clock.advance(i64::from(SEAL_DELAY_SECONDS));
+        world.runner().run(tokio::time::sleep(Duration::from_millis(20))).await;
+    }
     assert_eq!(world.toy.seen("on_seal"), [[1, 2, 3]]);
 }
 
@@ -329,7 +338,7 @@ async fn the_background_wakes_for_what_arrives() {
         world.store().schedule.put(Entry { name: "s".into(), when: now, payload: Bytes::new() }).await.unwrap();
     };
     let done = || {
-        let fired = world.toy.firings.lock().unwrap().len() == 1;
+        let fired = held(&world.toy.firings).len() == 1;
         fired && world.toy.requests().len() == 2 && world.toy.seen("on_changes").concat().len() == 2
     };
     tokio::join!(arrivals, world.run_until(done));

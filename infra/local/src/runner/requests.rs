@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tidemill_ports::{Error, Message, Outcome, QUEUE_BATCH_MAX, Queue};
 use tidemill_schemas::time::MICROS_PER_SECOND;
+use tidemill_schemas::window::Position;
 use tokio::sync::watch;
 
 use super::{Failure, REQUEST_DELIVERIES_MAX, REQUEST_HIDE_SECONDS, Shared, backoff_micros, guarded};
@@ -54,15 +55,7 @@ pub(super) async fn take(shared: &Shared, retry: &Retry) -> Result<Taken, Error>
     if messages.is_empty() {
         return Ok(Taken::default());
     }
-    let mut outcomes = match guarded(shared.handlers.on_request(&messages)).await {
-        Ok(outcomes) => outcomes,
-        Err(reason) => {
-            // Which message it was is unknown, so each gets its remaining deliveries.
-            tracing::error!(reason, "a delivery of requests failed");
-            Vec::new()
-        }
-    };
-    outcomes.resize(messages.len(), Outcome::RetryFrom(Default::default()));
+    let outcomes = deliver(shared, &messages).await;
     let mut taken = Taken { messages: messages.len(), failures: Vec::new() };
     let mut done = Vec::new();
     for (message, outcome) in messages.iter().zip(outcomes) {
@@ -81,6 +74,26 @@ pub(super) async fn take(shared: &Shared, retry: &Retry) -> Result<Taken, Error>
     }
     shared.note_step();
     Ok(taken)
+}
+
+/// An outcome for each message. When the handler panics it gets them one by one, so that the one it panics over does
+/// not take the others along.
+async fn deliver(shared: &Shared, messages: &[Message]) -> Vec<Outcome> {
+    let again = Outcome::RetryFrom(Position::default());
+    if let Ok(mut outcomes) = guarded(shared.handlers.on_request(messages)).await {
+        outcomes.resize(messages.len(), again);
+        return outcomes;
+    }
+    tracing::error!(messages = messages.len(), "the handler of requests panicked; see above");
+    if messages.len() == 1 {
+        return vec![again];
+    }
+    let mut outcomes = Vec::with_capacity(messages.len());
+    for message in messages {
+        let alone = guarded(shared.handlers.on_request(std::slice::from_ref(message))).await;
+        outcomes.push(alone.ok().and_then(|mut outcomes| outcomes.pop()).unwrap_or_else(|| again.clone()));
+    }
+    outcomes
 }
 
 async fn put_back(shared: &Shared, message: &Message, retry: &Retry) -> Result<Option<Failure>, Error> {

@@ -55,8 +55,11 @@ pub(super) fn shared_item(value: Bytes) -> Option<Item> {
     Some(Item { rank, body: value.slice(RANK_BYTES..) })
 }
 
+/// Where reading begins and ends.
+pub(super) type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
 /// The file's keys a query reads; `None` when it can hold nothing.
-pub(super) fn bounds(query: &Query) -> Option<(Bound<Vec<u8>>, Bound<Vec<u8>>)> {
+pub(super) fn bounds(query: &Query) -> Option<Bounds> {
     let at = |sort: &[u8]| key(&query.partition, sort);
     let mut from = Bound::Included(at(query.from.as_deref().unwrap_or_default()));
     let mut to = match &query.to {
