@@ -91,7 +91,7 @@ pub enum Broken {
     TooDeep,
     /// TM0109: a number tidemill cannot keep exactly: (field, why).
     Number(String, DecimalError),
-    /// TM0110: a control character in a key or identity field: (field).
+    /// TM0110: a control character in a key or identity field, or half of a surrogate pair anywhere: (field).
     ControlCharacter(String),
     /// TM0111: a time that is not RFC 3339 or epoch milliseconds: (field).
     Time(String),
@@ -140,7 +140,7 @@ impl Broken {
                 ),
             ),
             Broken::ControlCharacter(field) => {
-                ("TM0110", format!("`{}` holds a control character; remove it", shown(field)))
+                ("TM0110", format!("`{}` holds a control character or half of a surrogate pair; remove it", shown(field)))
             }
             Broken::Time(field) => (
                 "TM0111",
