@@ -6,3 +6,6 @@
 pub mod codec;
 pub mod import;
 pub mod page;
+
+#[cfg(test)]
+mod arbitrary;
