@@ -2,7 +2,7 @@
 //!
 //! In: the records of one source and UTC day, corrections first. Out: the bytes and what the manifest says of them.
 //! The same records always give the same bytes. Most pages are small, so what costs per file is kept out of small
-//! ones: no page index, no dictionaries.
+//! ones: no page index, no dictionaries, no zstd.
 
 use std::collections::BTreeMap;
 
@@ -25,8 +25,9 @@ use super::columns::{self, Built, Properties};
 use super::records::Record;
 use super::{META_DAY, META_FORMAT, META_SOURCE, PageError};
 
-/// Rows below which a page is written without dictionaries and page index.
-const SMALL_PAGE_ROWS: usize = 2_048;
+/// Rows below which a page is written without dictionaries and page index, and with Snappy: setting up zstd for each
+/// column costs three times what writing 50 rows does, and saves 6 % of them.
+const SMALL_PAGE_ROWS: usize = 512;
 /// Who wrote the file; fixed, so that the same records give the same bytes for ever.
 const CREATED_BY: &str = "tidemill version 1.0.0 (build page-1)";
 /// zstd's level.
@@ -95,9 +96,10 @@ fn layout(source: &str, day: Date, batch: &RecordBatch) -> Result<WriterProperti
     let metadata =
         [(META_FORMAT, PAGE_FORMAT.to_string()), (META_SOURCE, source.to_owned()), (META_DAY, day.to_string())];
     let small = batch.num_rows() < SMALL_PAGE_ROWS;
+    let compression = if small { Compression::SNAPPY } else { Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?) };
     let mut layout = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_compression(compression)
         .set_max_row_group_row_count(Some(PAGE_ROW_GROUP_ROWS))
         .set_dictionary_enabled(!small)
         .set_statistics_enabled(if small { EnabledStatistics::Chunk } else { EnabledStatistics::Page })

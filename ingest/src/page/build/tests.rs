@@ -87,21 +87,23 @@ fn only_what_is_wanted_is_read() {
     assert_eq!(names(true), ["id", "name", "time", "received", "rev", "deleted", "repo"]);
 }
 
-/// The sample of layout 1 must load for ever. It is written anew only when it is missing.
+/// The samples of layout 1 must load for ever: a small page and one with dictionaries, index and zstd.
 #[test]
-fn the_sample_of_layout_1_loads() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/v1/page.parquet");
-    let events = sample();
-    if std::env::var_os("TIDEMILL_WRITE_SAMPLES").is_some() {
-        std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/samples/v1")).unwrap();
-        std::fs::write(path, page(&events).bytes).unwrap();
+fn the_samples_of_layout_1_load() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/v1");
+    for (name, events) in [("page.parquet", sample()), ("page-zstd.parquet", lines(600))] {
+        let path = format!("{folder}/{name}");
+        if std::env::var_os("TIDEMILL_WRITE_SAMPLES").is_some() {
+            std::fs::create_dir_all(folder).unwrap();
+            std::fs::write(&path, page(&events).bytes).unwrap();
+        }
+        let bytes = Bytes::from(std::fs::read(path).unwrap());
+        let read: Vec<Event> = open(bytes, Wanted::Everything)
+            .unwrap()
+            .flat_map(|batch| batch_to_events(&batch.unwrap()).unwrap())
+            .collect();
+        assert_eq!(read, events);
     }
-    let bytes = Bytes::from(std::fs::read(path).unwrap());
-    let read: Vec<Event> = open(bytes.clone(), Wanted::Everything)
-        .unwrap()
-        .flat_map(|batch| batch_to_events(&batch.unwrap()).unwrap())
-        .collect();
-    assert_eq!(read, events);
 }
 
 /// Every kind of column: mixed types, decimals, `$rare`, a withdrawal, names that collide.
