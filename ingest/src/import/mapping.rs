@@ -87,7 +87,7 @@ impl Mapping {
             }
             places.push(found.map(Place::Column));
         }
-        let taken = |column: &usize| places.iter().any(|place| *place == Some(Place::Column(*column)));
+        let taken = |column: &usize| places.contains(&Some(Place::Column(*column)));
         let properties = (0..columns.len())
             .filter(|column| !taken(column))
             .map(|column| (column, columns[column].clone()))
