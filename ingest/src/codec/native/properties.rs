@@ -232,6 +232,7 @@ impl<'a> Keys<'a> {
             return false;
         }
         if self.few.len() < KEYS_FEW {
+            self.few.reserve(KEYS_FEW - self.few.len());
             self.few.push(key);
             return true;
         }
