@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use arrow::record_batch::RecordBatch;
 use tidemill_ingest::event_store::{self, EventChange};
-use tidemill_ingest::page::read::changes_to_batch;
+use tidemill_ingest::page::changes_to_batch;
 use tidemill_ports::{Change, Context, Error, Outcome};
 use tidemill_schemas::calendar::Date;
 use tidemill_schemas::event::Event;

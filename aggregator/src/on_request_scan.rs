@@ -13,10 +13,11 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tidemill_ingest::event_store::EventStore;
 use tidemill_ingest::manifest::{IndexedPage, PageRef, PageSet};
-use tidemill_ingest::page::read::{self, Projection};
+use tidemill_ingest::page::{self, Wanted};
 use tidemill_ingest::page_store::PageStore;
 use tidemill_ports::{Context, Error};
 use tidemill_schemas::calendar::{self, Date, Period, Zone, tzdb_version};
+use tidemill_schemas::expression::Column;
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::snapshot::{Header, Input};
 use tidemill_schemas::strategy::{Strategy, strategy};
@@ -121,12 +122,12 @@ impl<'a> Pass<'a> {
             let windows = job.days.iter().map(|day| job.zone().day(*day));
             utc_days.extend(windows.flat_map(calendar::utc_dates));
         }
-        let projection = self.projection();
+        let columns = self.columns();
         let set = self.set.clone();
         for day in utc_days {
             let Some(pages) = set.days.get(&day) else { continue };
             for pages in pages.chunk_by(|a, b| a.page.source == b.page.source) {
-                self.day(pages, &projection).await?;
+                self.day(pages, &columns).await?;
             }
             self.hand_out(Zone::utc().day(day).end).await?;
         }
@@ -134,20 +135,19 @@ impl<'a> Pass<'a> {
     }
 
     /// The columns any of the insights reads.
-    fn projection(&self) -> Projection {
-        let columns = self.jobs.iter().flat_map(|job| job.work.plan.columns().iter().cloned());
-        Projection::of(columns)
+    fn columns(&self) -> BTreeSet<Column> {
+        self.jobs.iter().flat_map(|job| job.work.plan.columns().iter().cloned()).collect()
     }
 
     /// Folds one source's pages of one UTC day.
-    async fn day(&mut self, pages: &[IndexedPage], projection: &Projection) -> Result<(), Failure> {
+    async fn day(&mut self, pages: &[IndexedPage], columns: &BTreeSet<Column>) -> Result<(), Failure> {
         let store = PageStore::new(self.context);
         let corrected = store.corrected(pages).await?;
         let revisions = !corrected.is_empty();
         let mut objects = std::pin::pin!(store.fetch(pages.iter().map(|page| &page.page).collect()));
         while let Some(object) = objects.next().await {
             let (page, bytes) = object?;
-            for batch in open(page, bytes, &projection.clone().with_revisions(revisions))? {
+            for batch in open(page, bytes, Wanted::Columns { columns, identity: revisions })? {
                 let batch = batch?;
                 let live = revisions.then(|| corrected.live(&batch)).transpose().map_err(|why| unreadable(page, &why))?;
                 self.fold(&batch, live.as_ref());
@@ -281,9 +281,9 @@ fn is_current(header: &Header, set: &PageSet, zone: &Zone, day: Date) -> bool {
 fn open<'p>(
     page: &'p PageRef,
     bytes: Bytes,
-    projection: &Projection,
+    wanted: Wanted<'_>,
 ) -> Result<impl Iterator<Item = Result<RecordBatch, Failure>> + use<'p>, Failure> {
-    let batches = read::open(bytes, projection).map_err(|why| unreadable(page, &why))?;
+    let batches = page::open(bytes, wanted).map_err(|why| unreadable(page, &why))?;
     Ok(batches.map(|batch| batch.map_err(|why| unreadable(page, &why))))
 }
 

@@ -11,7 +11,7 @@ use tidemill_schemas::keys::{self, Decoder, Key, Tenant};
 use tidemill_schemas::time::{MICROS_PER_SECOND, Timestamp};
 use tidemill_schemas::window::{Position, Through};
 
-use crate::page::build::StoredChange;
+use crate::page::StoredChange;
 
 /// The version of an event's stored body, its first byte.
 pub const EVENT_FORMAT: u8 = 1;

@@ -13,3 +13,6 @@ pub mod on_seal;
 pub mod page;
 pub mod page_store;
 pub mod quarantine_store;
+
+#[cfg(test)]
+mod arbitrary;

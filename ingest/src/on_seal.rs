@@ -17,7 +17,7 @@ use tidemill_schemas::window::Position;
 
 use crate::event_store::{self, EventChange};
 use crate::manifest::{ChainEntry, MANIFEST_FORMAT, PageRef};
-use crate::page::build::{self, EncodedPage, Record, StoredChange};
+use crate::page::{self, EncodedPage, Record, StoredChange};
 use crate::page_store::PageStore;
 
 /// How often a seal starts over when another one came first, before the delivery is asked for again.
@@ -105,15 +105,16 @@ async fn seal(
     let mut pages = Vec::new();
     for (tenant, changes) in by_tenant {
         let mut by_source: BTreeMap<String, BTreeMap<Date, Vec<Record>>> = BTreeMap::new();
-        for ((source, day), records) in build::records(&changes) {
+        for ((source, day), records) in page::records(changes) {
             by_source.entry(source).or_default().insert(day, records);
         }
         for (source, days) in by_source {
             let primaries = learn(&store, tenant, &source, days.values().flatten()).await?;
             let mut objects = Vec::with_capacity(days.len());
             for (day, records) in &days {
-                let primary = |property: &str| primaries.get(property).copied();
-                let page = build::encode(&source, *day, records, &primary)
+                // No property holds a time: what is not known bears its type in its column's name.
+                let primary = |property: &str| primaries.get(property).copied().unwrap_or(Type::Time);
+                let page = page::encode(&source, *day, records, &primary)
                     .map_err(|why| Error::Invalid(format!("page of {source} {day}: {why}")))?;
                 let name = PageName { tenant, source: &source, day: *day, shard, after };
                 let (page, bytes) = name.page(page);
@@ -179,8 +180,8 @@ impl PageName<'_> {
             object: path.to_string(),
             bytes: page.bytes.len() as u64,
             hash: page.hash.clone(),
-            rows: page.rows,
-            corrections: page.corrections,
+            rows: page.rows as u64,
+            corrections: page.corrections as u64,
             min_time: page.min_time,
             max_time: page.max_time,
         };

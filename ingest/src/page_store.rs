@@ -19,9 +19,9 @@ use tidemill_schemas::value::Type;
 use tidemill_schemas::window::{Position, ShardId, Through};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::page::read;
-use crate::page::revisions::Corrected;
 use crate::manifest::{ChainEntry, ChainHead, DirtyDay, IndexedPage, PageDay, PageRef, PageSet, Primaries, Seen};
+use crate::page::revisions::Corrected;
+use crate::page::Wanted;
 
 /// Objects written or fetched at once.
 pub const OBJECTS_AT_ONCE_MAX: usize = 32;
@@ -368,10 +368,11 @@ impl<'a> PageStore<'a> {
         let mut objects = std::pin::pin!(self.fetch(pages.iter().map(|page| &page.page).collect()));
         while let Some(object) = objects.next().await {
             let (page, bytes) = object?;
-            for event in read::events(bytes).map_err(|why| unreadable(page, &why))? {
-                if corrected.stands(&event.id, i64::try_from(event.rev).unwrap_or(i64::MAX), event.deleted) {
-                    events.push(event);
-                }
+            for batch in crate::page::open(bytes, Wanted::Everything).map_err(|why| unreadable(page, &why))? {
+                let rows = batch.and_then(|batch| crate::page::batch_to_events(&batch));
+                events.extend(rows.map_err(|why| unreadable(page, &why))?.into_iter().filter(|event| {
+                    corrected.stands(&event.id, i64::try_from(event.rev).unwrap_or(i64::MAX), event.deleted)
+                }));
             }
         }
         events.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));

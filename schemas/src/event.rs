@@ -139,9 +139,10 @@ impl Broken {
                     shown(field)
                 ),
             ),
-            Broken::ControlCharacter(field) => {
-                ("TM0110", format!("`{}` holds a control character or half of a surrogate pair; remove it", shown(field)))
-            }
+            Broken::ControlCharacter(field) => (
+                "TM0110",
+                format!("`{}` holds a control character or half of a surrogate pair; remove it", shown(field)),
+            ),
             Broken::Time(field) => (
                 "TM0111",
                 format!(

@@ -82,7 +82,11 @@ impl Sink<'_> {
                         // The element is stepped over as plain JSON: only a fault of the grammar costs the body.
                         skip(&mut scanner).map_err(|why| fail(scanner.at(), why))?;
                         let element = &text[from..scanner.at()];
-                        self.refuse(native::peek_id(element), &wrong.broken(element, attempt.at() - from), element.as_bytes())?;
+                        self.refuse(
+                            native::peek_id(element),
+                            &wrong.broken(element, attempt.at() - from),
+                            element.as_bytes(),
+                        )?;
                     }
                 }
                 if !scanner.take(b',') {

@@ -328,6 +328,8 @@ pub fn write_text(out: &mut String, text: &str) {
             b'\n' => "\\n",
             b'\r' => "\\r",
             b'\t' => "\\t",
+            0x08 => "\\b",
+            0x0C => "\\f",
             0..=0x1F => "",
             _ => continue,
         };

@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
             "rev" => draft.rev = self.rev()?,
             "deleted" => draft.deleted = self.deleted()?,
             _ => {
-                let mut properties = Properties::new(&mut self.scanner, self.from);
+                let mut properties = Properties::new(&mut self.scanner, self.from + EVENT_BYTES_MAX);
                 properties.read()?;
                 draft.properties = properties.end();
             }
@@ -190,10 +190,9 @@ impl<'a> Reader<'a> {
             return self.wrong_type("rev", MUST);
         }
         let number = Decimal::parse(self.scanner.number()?).ok();
-        let whole = number.filter(|number| number.scale() == 0).and_then(|number| i64::try_from(number.unscaled()).ok());
-        whole
-            .and_then(|rev| u64::try_from(rev).ok())
-            .ok_or_else(|| Broken::WrongType("rev".to_owned(), MUST).into())
+        let whole =
+            number.filter(|number| number.scale() == 0).and_then(|number| i64::try_from(number.unscaled()).ok());
+        whole.and_then(|rev| u64::try_from(rev).ok()).ok_or_else(|| Broken::WrongType("rev".to_owned(), MUST).into())
     }
 
     fn deleted(&mut self) -> Result<bool, Wrong> {

@@ -1,161 +1,128 @@
-//! Changes to records, records to pages.
+//! A page's file: records to the bytes of one Parquet object.
 //!
-//! In: old and new images in feed order. Out: per source and UTC day the records that bring it up to date, corrections
-//! first; and the Parquet bytes of them. Equal records give equal bytes.
+//! In: the records of one source and UTC day, corrections first. Out: the bytes and what the manifest says of them.
+//! The same records always give the same bytes. Most pages are small, so what costs per file is kept out of small
+//! ones: no page index, no dictionaries, no zstd.
 
 use std::collections::BTreeMap;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::errors::ParquetError;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use tidemill_schemas::calendar::{Date, utc_date};
+use parquet::schema::types::ColumnPath;
+use tidemill_schemas::calendar::Date;
 use tidemill_schemas::event::Event;
-use tidemill_schemas::page::{PAGE_FORMAT, PAGE_ROW_GROUP_ROWS};
+use tidemill_schemas::page::{ID, PAGE_FORMAT, PAGE_ROW_GROUP_ROWS, RARE, RECEIVED, REV, TIME};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::Type;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::columns;
+use super::columns::{self, Built, Properties};
+use super::records::Record;
+use super::{META_DAY, META_FORMAT, META_SOURCE, PageError};
 
-/// zstd's level: above it pages hardly shrink and cost much more to write.
+/// Rows below which a page is written without dictionaries and page index, and with Snappy: setting up zstd for each
+/// column costs three times what writing 50 rows does, and saves 6 % of them.
+const SMALL_PAGE_ROWS: usize = 512;
+/// Who wrote the file; fixed, so that the same records give the same bytes for ever.
+const CREATED_BY: &str = "tidemill version 1.0.0 (build page-1)";
+/// zstd's level.
 const ZSTD_LEVEL: i32 = 3;
 
-/// A change of the event store, as events.
+/// The bytes of a page and what they hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredChange {
-    /// Before; `None`: the event is new.
-    pub old: Option<Event>,
-    /// After; `None`: removed by age, which takes nothing back.
-    pub new: Option<Event>,
-}
-
-/// A row of a page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The event; `deleted`: as of this revision it is not in this day.
-    pub event: Event,
-    /// Whether something sealed earlier may have to give way to it.
-    pub correction: bool,
-}
-
-/// An encoded page.
-#[derive(Clone, Debug)]
 pub struct EncodedPage {
-    /// The Parquet file.
+    /// The Parquet object.
     pub bytes: Bytes,
     /// Rows.
-    pub rows: u64,
-    /// Correction rows, the first ones.
-    pub corrections: u64,
-    /// The earliest event time.
+    pub rows: usize,
+    /// Rows that are corrections; they come first.
+    pub corrections: usize,
+    /// Earliest event time.
     pub min_time: Timestamp,
-    /// The latest event time.
+    /// Latest event time.
     pub max_time: Timestamp,
-    /// xxh3-128 of the bytes, in hex.
+    /// xxh3-128 of the bytes, 32 hex digits.
     pub hash: String,
+    /// The types each property was seen with.
+    pub properties: Properties,
+    /// The same by the name of the events that bear them; every name of a live event is here.
+    pub names: BTreeMap<String, Properties>,
 }
 
-/// One identity's records of one day, while a delivery is looked at.
-struct Pending {
-    /// Place of the first change, for arrival order.
-    place: usize,
-    /// Whether something of it was there before this delivery.
-    correction: bool,
-    event: Event,
-}
-
-/// What a delivery brings to each (source, UTC day): per id the highest revision, corrections first, then in order of
-/// arrival. A withdrawal of what no page ever held is left out; days left without records are not listed.
-pub fn records(changes: &[StoredChange]) -> BTreeMap<(String, Date), Vec<Record>> {
-    let mut days: BTreeMap<(String, Date), BTreeMap<String, Pending>> = BTreeMap::new();
-    for (place, change) in changes.iter().enumerate() {
-        let Some(new) = &change.new else { continue };
-        let old = change.old.as_ref().filter(|old| !old.deleted);
-        if let Some(old) = old
-            && (new.deleted || utc_date(old.time) != utc_date(new.time))
-        {
-            keep(&mut days, place, true, withdrawal(old, new));
-        }
-        if !new.deleted {
-            keep(&mut days, place, change.old.is_some(), new.clone());
-        }
-    }
-    days.into_iter().map(|(day, pending)| (day, sorted(pending))).filter(|(_, records)| !records.is_empty()).collect()
-}
-
-fn keep(days: &mut BTreeMap<(String, Date), BTreeMap<String, Pending>>, place: usize, correction: bool, event: Event) {
-    let day = days.entry((event.source.clone(), utc_date(event.time))).or_default();
-    match day.get_mut(&event.id) {
-        // The feed holds an id's changes in order: the later is the higher revision.
-        Some(pending) => pending.event = event,
-        None => {
-            day.insert(event.id.clone(), Pending { place, correction, event });
-        }
-    }
-}
-
-fn sorted(pending: BTreeMap<String, Pending>) -> Vec<Record> {
-    let mut pending: Vec<Pending> =
-        pending.into_values().filter(|pending| pending.correction || !pending.event.deleted).collect();
-    pending.sort_by_key(|pending| (!pending.correction, pending.place));
-    pending.into_iter().map(|Pending { correction, event, .. }| Record { event, correction }).collect()
-}
-
-/// "As of `new`'s revision, `old` is not in this day."
-fn withdrawal(old: &Event, new: &Event) -> Event {
-    Event {
-        id: old.id.clone(),
-        source: old.source.clone(),
-        name: old.name.clone(),
-        actor: old.actor.clone(),
-        time: old.time,
-        properties: BTreeMap::new(),
-        rev: new.rev,
-        deleted: true,
-        received: new.received,
-    }
-}
-
-/// Encodes the records of one source and UTC day. `primary` tells the type whose column bears a property's bare name.
+/// Encodes the records of one source and UTC day. `primary` gives the type a property was first seen with in its
+/// source: that type's column bears the property's own name.
 ///
 /// # Errors
-/// Arrow's and Parquet's; none is known to be reachable with checked events.
+/// [`PageError::Empty`], or Parquet's own.
 pub fn encode(
     source: &str,
     day: Date,
     records: &[Record],
-    primary: &dyn Fn(&str) -> Option<Type>,
-) -> Result<EncodedPage, ParquetError> {
+    primary: &dyn Fn(&str) -> Type,
+) -> Result<EncodedPage, PageError> {
     let events: Vec<&Event> = records.iter().map(|record| &record.event).collect();
-    let batch = columns::batch(&events, primary)?;
-    let pair = |key: &str, value: String| KeyValue::new(key.to_owned(), value);
-    let metadata = vec![
-        pair("tidemill.format", PAGE_FORMAT.to_string()),
-        pair("tidemill.source", source.to_owned()),
-        pair("tidemill.day", day.to_string()),
-    ];
-    let properties = WriterProperties::builder()
-        .set_created_by("tidemill".to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_max_row_group_row_count(Some(PAGE_ROW_GROUP_ROWS))
-        .set_key_value_metadata(Some(metadata))
-        .build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
+    let times = || events.iter().map(|event| event.time);
+    let (Some(min_time), Some(max_time)) = (times().min(), times().max()) else { return Err(PageError::Empty) };
+    let corrections = records.iter().filter(|record| record.correction).count();
+    debug_assert!(records.iter().take(corrections).all(|record| record.correction), "corrections come first");
+
+    let Built { batch, names } = columns::build(&events, primary)?;
+    let mut properties = Properties::new();
+    for (property, types) in names.values().flatten() {
+        properties.entry(property.clone()).or_default().extend(types);
+    }
+    let mut writer =
+        ArrowWriter::try_new(Vec::with_capacity(4096), batch.schema(), Some(layout(source, day, &batch)?))?;
     writer.write(&batch)?;
     let bytes = Bytes::from(writer.into_inner()?);
-    let times = || events.iter().map(|event| event.time);
     Ok(EncodedPage {
+        rows: records.len(),
+        corrections,
+        min_time,
+        max_time,
         hash: format!("{:032x}", xxh3_128(&bytes)),
         bytes,
-        rows: records.len() as u64,
-        corrections: records.iter().filter(|record| record.correction).count() as u64,
-        min_time: times().min().unwrap_or(Timestamp::MIN),
-        max_time: times().max().unwrap_or(Timestamp::MIN),
+        properties,
+        names,
     })
+}
+
+fn layout(source: &str, day: Date, batch: &RecordBatch) -> Result<WriterProperties, PageError> {
+    let metadata =
+        [(META_FORMAT, PAGE_FORMAT.to_string()), (META_SOURCE, source.to_owned()), (META_DAY, day.to_string())];
+    let small = batch.num_rows() < SMALL_PAGE_ROWS;
+    let compression = if small { Compression::SNAPPY } else { Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?) };
+    let mut layout = WriterProperties::builder()
+        .set_created_by(CREATED_BY.to_owned())
+        .set_compression(compression)
+        .set_max_row_group_row_count(Some(PAGE_ROW_GROUP_ROWS))
+        .set_dictionary_enabled(!small)
+        .set_statistics_enabled(if small { EnabledStatistics::Chunk } else { EnabledStatistics::Page })
+        .set_offset_index_disabled(small)
+        .set_key_value_metadata(Some(
+            metadata.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect(),
+        ));
+    // Instants hardly repeat: a dictionary of them is larger and ten times slower to read than their differences.
+    for column in [TIME, RECEIVED, REV] {
+        layout = layout
+            .set_column_encoding(ColumnPath::from(column), Encoding::DELTA_BINARY_PACKED)
+            .set_column_dictionary_enabled(ColumnPath::from(column), false);
+    }
+    for field in batch.schema().fields() {
+        if *field.data_type() == DataType::Utf8 {
+            let path = ColumnPath::new(vec![field.name().clone()]);
+            layout = layout.set_column_dictionary_enabled(path.clone(), false);
+            if field.name() == ID || field.name() == RARE {
+                layout = layout.set_column_statistics_enabled(path, EnabledStatistics::None);
+            }
+        }
+    }
+    Ok(layout.build())
 }
 
 #[cfg(test)]

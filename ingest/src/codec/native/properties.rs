@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use tidemill_schemas::decimal::Decimal;
-use tidemill_schemas::event::{Broken, EVENT_BYTES_MAX, EVENT_DEPTH_MAX, EVENT_KEY_BYTES_MAX};
+use tidemill_schemas::event::{Broken, EVENT_DEPTH_MAX, EVENT_KEY_BYTES_MAX};
 use tidemill_schemas::value::Value;
 
 use super::super::json::{Fault, Scanner, write_text};
@@ -19,13 +19,13 @@ pub(super) type Map = BTreeMap<String, Value>;
 /// Keys of one object that are compared one by one; more go to a set.
 const KEYS_FEW: usize = 16;
 
-/// Reads the JSON text of an object as flat properties.
+/// Reads the JSON text of an object as flat properties, however long it is.
 ///
 /// # Errors
 /// The first broken rule.
 pub fn flatten(text: &str) -> Result<BTreeMap<String, Value>, Broken> {
     let mut scanner = Scanner::new(text, 0);
-    let mut properties = Properties::new(&mut scanner, 0);
+    let mut properties = Properties::new(&mut scanner, usize::MAX);
     match properties.read() {
         Ok(()) => Ok(properties.end()),
         Err(wrong) => Err(wrong.broken(text, scanner.at())),
@@ -57,16 +57,16 @@ pub fn write<'a>(out: &mut String, properties: impl Iterator<Item = (&'a str, &'
 /// A reading of one event's properties.
 pub(super) struct Properties<'s, 'a> {
     scanner: &'s mut Scanner<'a>,
-    /// Where the event begins, to bound its length while reading.
-    from: usize,
+    /// The last byte the event may reach, to bound its length while reading.
+    end_max: usize,
     /// The flattened key of where we are.
     path: String,
     flat: Map,
 }
 
 impl<'s, 'a> Properties<'s, 'a> {
-    pub(super) fn new(scanner: &'s mut Scanner<'a>, from: usize) -> Properties<'s, 'a> {
-        Properties { scanner, from, path: String::new(), flat: Map::new() }
+    pub(super) fn new(scanner: &'s mut Scanner<'a>, end_max: usize) -> Properties<'s, 'a> {
+        Properties { scanner, end_max, path: String::new(), flat: Map::new() }
     }
 
     /// Reads the `properties` object itself.
@@ -105,8 +105,8 @@ impl<'s, 'a> Properties<'s, 'a> {
             }
             self.value(depth)?;
             self.path.truncate(above);
-            if self.scanner.at() - self.from > EVENT_BYTES_MAX {
-                return Err(Broken::EventTooLarge(self.scanner.at() - self.from).into());
+            if self.scanner.at() > self.end_max {
+                return Err(Broken::EventTooLarge(self.scanner.at()).into());
             }
             if self.scanner.take(b'}') {
                 return Ok(());
@@ -232,6 +232,7 @@ impl<'a> Keys<'a> {
             return false;
         }
         if self.few.len() < KEYS_FEW {
+            self.few.reserve(KEYS_FEW - self.few.len());
             self.few.push(key);
             return true;
         }

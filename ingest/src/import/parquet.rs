@@ -1,0 +1,128 @@
+//! Parquet: any file of rows, one event a row.
+//!
+//! In: a file, or record batches of any column types. Out: a verdict per row. Structs and maps are flattened with dots,
+//! lists become JSON text, floats the shortest decimal that means the same float, nulls and NaN are absent.
+
+use std::collections::VecDeque;
+
+use arrow::array::RecordBatch;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::reader::ChunkReader;
+use tidemill_schemas::event::Broken;
+
+use super::cell::{self, Cell};
+use super::mapping::{Bound, Place};
+use super::{Import, ImportError, Verdict, column_names, event_of, refused};
+
+/// Rows of one batch: what is held at once.
+const IMPORT_BATCH_ROWS: usize = 8_192;
+
+/// Opens a Parquet file.
+///
+/// # Errors
+/// [`ImportError`]: not Parquet, or a field without a column.
+pub fn open<R: ChunkReader + 'static>(file: R, import: Import) -> Result<Rows, ImportError> {
+    let unreadable = |error: parquet::errors::ParquetError| ImportError::Unreadable(error.to_string());
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(unreadable)?;
+    let table = Table::new(builder.schema(), import)?;
+    let batches = builder.with_batch_size(IMPORT_BATCH_ROWS).build().map_err(unreadable)?;
+    Ok(Rows { table, batches, waiting: VecDeque::new(), over: false })
+}
+
+/// The verdicts of a Parquet file, in order; an error ends them.
+pub struct Rows {
+    table: Table,
+    batches: ParquetRecordBatchReader,
+    waiting: VecDeque<Verdict>,
+    over: bool,
+}
+
+impl Iterator for Rows {
+    type Item = Result<Verdict, ImportError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(verdict) = self.waiting.pop_front() {
+                return Some(Ok(verdict));
+            }
+            if self.over {
+                return None;
+            }
+            match self.batches.next() {
+                Some(Ok(batch)) => self.waiting.extend(self.table.verdicts(&batch)),
+                Some(Err(error)) => {
+                    self.over = true;
+                    return Some(Err(ImportError::Unreadable(error.to_string())));
+                }
+                None => self.over = true,
+            }
+        }
+    }
+}
+
+/// A table's schema bound to an import: turns batches into verdicts.
+pub struct Table {
+    import: Import,
+    bound: Bound,
+    columns: Vec<String>,
+    rows: u64,
+}
+
+impl Table {
+    /// Binds the import's mapping to the columns.
+    ///
+    /// # Errors
+    /// [`ImportError`]: a field without a column.
+    pub fn new(schema: &arrow::datatypes::Schema, import: Import) -> Result<Table, ImportError> {
+        let columns = column_names(schema.fields().iter().map(|field| field.name().as_str()))?;
+        let bound = import.mapping.bind(&columns)?;
+        Ok(Table { import, bound, columns, rows: 0 })
+    }
+
+    /// The verdicts on the rows of the next batch.
+    pub fn verdicts(&mut self, batch: &RecordBatch) -> Vec<Verdict> {
+        let first = self.rows + 1;
+        self.rows += batch.num_rows() as u64;
+        (0..batch.num_rows()).map(|row| self.verdict(batch, row, first + row as u64)).collect()
+    }
+
+    fn verdict(&self, batch: &RecordBatch, row: usize, number: u64) -> Verdict {
+        let mut properties = std::collections::BTreeMap::new();
+        let flat = self
+            .bound
+            .properties
+            .iter()
+            .try_for_each(|(column, key)| cell::flatten(key, batch.column(*column), row, 2, &mut properties));
+        let read = |column: usize| cell::read(batch.column(column), row);
+        let broken = match flat.and_then(|()| event_of(&self.import, &self.bound, number, &read, properties)) {
+            Ok(event) => return Ok(event),
+            Err(broken) => broken,
+        };
+        let id = match &self.bound.id {
+            Some(Place::Column(column)) => match read(*column) {
+                Ok(Cell::Text(id)) => Some(id),
+                Ok(Cell::Number(id)) => Some(id.to_string()),
+                _ => None,
+            },
+            _ => None,
+        };
+        Err(refused(number, id, &broken, self.as_json(batch, row)))
+    }
+
+    /// The row as a JSON object, for the quarantine.
+    fn as_json(&self, batch: &RecordBatch, row: usize) -> String {
+        let mut out = String::from("{");
+        for (name, column) in self.columns.iter().zip(batch.columns()) {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            crate::codec::json::write_text(&mut out, name);
+            out.push(':');
+            if let Err(Broken::TooDeep) = cell::write(column, row, 1, &mut out) {
+                break;
+            }
+        }
+        out.push('}');
+        out
+    }
+}

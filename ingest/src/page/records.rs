@@ -1,0 +1,84 @@
+//! Change records: what one delivery of the change feed adds to which day.
+//!
+//! In: changes in feed order, with both images. Out: per source and UTC day the records of a page, corrections first.
+//! A day's readers keep the highest revision of an id, and skip even that where no page of the day holds a correction.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tidemill_schemas::calendar::{Date, utc_date};
+use tidemill_schemas::event::Event;
+
+/// One change of an event, as the event store saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredChange {
+    /// The copy before; `None`: there was none.
+    pub old: Option<Event>,
+    /// The copy after; `None`: its time in the store was over, which retracts nothing.
+    pub new: Option<Event>,
+}
+
+/// One row of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The copy that stands as of its revision. `deleted`: the event is withdrawn from this day; time, name, actor and
+    /// source are then those of the copy it withdraws, and there are no properties.
+    pub event: Event,
+    /// An earlier delivery may have left records of this id.
+    pub correction: bool,
+}
+
+/// The records of one delivery by source and UTC day: corrections first, then fresh ones, each in order of arrival. Per
+/// day and id only the highest revision is kept; an event that came and went within the delivery leaves nothing.
+pub fn records(changes: Vec<StoredChange>) -> BTreeMap<(String, Date), Vec<Record>> {
+    let mut known: HashMap<(String, String), bool> = HashMap::new();
+    let mut days: BTreeMap<(String, Date), Day> = BTreeMap::new();
+    for StoredChange { old, new } in changes {
+        let Some(either) = new.as_ref().or(old.as_ref()) else { continue };
+        let correction = *known.entry((either.source.clone(), either.id.clone())).or_insert_with(|| old.is_some());
+        let Some(new) = new else { continue };
+        let day = (!new.deleted).then(|| utc_date(new.time));
+        if let Some(old) = old.filter(|old| !old.deleted && Some(utc_date(old.time)) != day) {
+            let withdrawn =
+                Event { rev: new.rev, deleted: true, received: new.received, properties: BTreeMap::new(), ..old };
+            days.entry((withdrawn.source.clone(), utc_date(withdrawn.time))).or_default().put(withdrawn, correction);
+        }
+        if let Some(day) = day {
+            days.entry((new.source.clone(), day)).or_default().put(new, correction);
+        }
+    }
+    days.into_iter().map(|(key, day)| (key, day.end())).filter(|(_, records)| !records.is_empty()).collect()
+}
+
+#[derive(Default)]
+struct Day {
+    records: Vec<Record>,
+    at: HashMap<String, usize>,
+}
+
+impl Day {
+    fn put(&mut self, event: Event, correction: bool) {
+        match self.at.get(&event.id) {
+            Some(&at) => {
+                let held = &mut self.records[at].event;
+                if event.rev >= held.rev {
+                    *held = event;
+                }
+            }
+            None => {
+                self.at.insert(event.id.clone(), self.records.len());
+                self.records.push(Record { event, correction });
+            }
+        }
+    }
+
+    fn end(self) -> Vec<Record> {
+        // What no page has ever held needs no withdrawal.
+        let kept = self.records.into_iter().filter(|record| record.correction || !record.event.deleted);
+        let (mut corrections, fresh): (Vec<_>, Vec<_>) = kept.partition(|record| record.correction);
+        corrections.extend(fresh);
+        corrections
+    }
+}
+
+#[cfg(test)]
+mod tests;
