@@ -4,10 +4,13 @@
 //! and no range of the feed can be sealed twice. Order of effects: objects → chain entry and head → day index. A
 //! reader takes the index plus what the heads say is not indexed yet; it never lists a bucket.
 //!
-//! All of it is JSON, versioned by [`MANIFEST_FORMAT`].
+//! All of it is JSON, versioned by [`MANIFEST_FORMAT`]; chain entries, which may name thousands of pages, are gzipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use tidemill_schemas::calendar::Date;
 use tidemill_schemas::time::Timestamp;
@@ -87,6 +90,24 @@ pub struct IndexedPage {
 }
 
 impl ChainEntry {
+    /// The stored body.
+    ///
+    /// # Errors
+    /// In words; none is known to be reachable.
+    pub fn encode(&self) -> Result<Vec<u8>, String> {
+        let mut body = GzEncoder::new(Vec::new(), Compression::fast());
+        serde_json::to_writer(&mut body, self).map_err(|why| why.to_string())?;
+        body.finish().map_err(|why| why.to_string())
+    }
+
+    /// The entry of a stored body.
+    ///
+    /// # Errors
+    /// In words, when the bytes are not one.
+    pub fn decode(body: &[u8]) -> Result<ChainEntry, String> {
+        serde_json::from_reader(std::io::BufReader::new(GzDecoder::new(body))).map_err(|why| why.to_string())
+    }
+
     /// Its pages, as the index holds them.
     pub fn indexed(&self) -> impl Iterator<Item = IndexedPage> + '_ {
         self.pages.iter().map(|page| IndexedPage {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use tidemill_ports::{Change, Context, Error, Outcome};
+use tidemill_ports::{Change, Context, Error, ITEM_BYTES_MAX, Outcome};
 use tidemill_schemas::calendar::{self, Date};
 use tidemill_schemas::event::Event;
 use tidemill_schemas::keys::Tenant;
@@ -22,6 +22,8 @@ use crate::page_store::PageStore;
 
 /// How often a seal starts over when another one came first, before the delivery is asked for again.
 const SEAL_ATTEMPTS_MAX: u32 = 8;
+/// Bytes of one chain entry: an item, with room for its key.
+const ENTRY_BYTES_MAX: usize = ITEM_BYTES_MAX - 16 * 1024;
 
 /// Seals a delivery.
 pub async fn on_seal(context: &Context, shard: &str, changes: &[Change]) -> Outcome {
@@ -54,13 +56,19 @@ async fn seal_all(context: &Context, shard: &str, changes: &[Change]) -> Result<
     let mut left = fresh.as_slice();
     while !left.is_empty() {
         let decoded = decode(left)?;
-        let taken = fitting(&decoded);
-        let through = left[taken - 1].position;
-        let entry = seal(context, shard, after, through, &decoded[..taken]).await?;
+        let mut taken = fitting(&decoded);
+        let entry = loop {
+            let through = left[taken - 1].position;
+            let entry = seal(context, shard, after, through, &decoded[..taken]).await?;
+            if taken == 1 || entry.encode().map_err(Error::Invalid)?.len() <= ENTRY_BYTES_MAX {
+                break entry;
+            }
+            taken /= 2;
+        };
         store.commit(&entry, head.map(|(_, rank)| rank)).await?;
         store.index(&entry).await?;
         left = &left[taken..];
-        after = through;
+        after = entry.through;
         head = store.head(shard).await?;
     }
     Ok(())

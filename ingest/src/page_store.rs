@@ -60,7 +60,11 @@ impl<'a> PageStore<'a> {
         let head = ChainHead { format: entry.format, after: entry.after, through: entry.through };
         let condition = head_rank.map_or(Condition::Absent, Condition::RankIs);
         let mut group = vec![
-            put(keys::chain_entry(&entry.shard, entry.after), Condition::Absent, 0, entry)?,
+            Write {
+                key: keys::chain_entry(&entry.shard, entry.after),
+                condition: Condition::Absent,
+                effect: Effect::Put(Item { rank: 0, body: entry.encode().map_err(Error::Invalid)?.into() }),
+            },
             put(keys::chain_head(&entry.shard), condition, head_rank.map_or(1, |rank| rank + 1), &head)?,
         ];
         if head_rank.is_none() {
@@ -71,7 +75,9 @@ impl<'a> PageStore<'a> {
 
     /// The entry of a shard's chain that begins behind `after`.
     pub(crate) async fn entry(&self, shard: &str, after: Position) -> Result<Option<ChainEntry>, Error> {
-        self.context.items.get(&keys::chain_entry(shard, after)).await?.map(|item| read(&item)).transpose()
+        let item = self.context.items.get(&keys::chain_entry(shard, after)).await?;
+        let decode = |item: Item| ChainEntry::decode(&item.body);
+        item.map(decode).transpose().map_err(|why| Error::Invalid(format!("chain entry unreadable: {why}")))
     }
 
     /// Enters an entry's pages into the day index and marks their days dirty. Doing so again changes nothing.

@@ -24,7 +24,7 @@ pub const PAGE_PROPERTY_COLUMNS_MAX: usize = 256;
 /// Rows of one row group.
 pub const PAGE_ROW_GROUP_ROWS: usize = 122_880;
 /// UTC days one chain entry may hold objects for.
-pub const SEAL_DAYS_MAX: usize = 512;
+pub const SEAL_DAYS_MAX: usize = 3_500;
 /// Changes one page may hold.
 pub const SEAL_CHANGES_MAX: usize = 200_000;
 
