@@ -127,6 +127,9 @@ impl<'a> ActivityStore<'a> {
         let body = serde_json::to_vec(activity).map_err(|why| Error::Invalid(format!("activity: {why}")))?;
         let condition = rank.map_or(Condition::Absent, Condition::RankIs);
         let item = Item { rank: rank.map_or(1, |rank| rank + 1), body: body.into() };
-        self.context.items.write(vec![Write { key: keys::activity(tenant), condition, effect: Effect::Put(item) }]).await
+        self.context
+            .items
+            .write(vec![Write { key: keys::activity(tenant), condition, effect: Effect::Put(item) }])
+            .await
     }
 }

@@ -19,7 +19,7 @@ pub const QUIET_SECONDS: i64 = 15 * 60;
 /// Seconds between two notes of activity.
 pub const ACTIVITY_SECONDS: i64 = 60;
 /// Minutes between two looks at the days that changed after they had closed.
-pub const REPAIR_MINUTES: u32 = 5;
+pub const REPAIR_MINUTES: u32 = 1;
 
 /// A tenant's activity: when the last event came, and which schedules are armed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,7 +122,8 @@ pub fn spans(days: &BTreeSet<Date>, gap_days_max: i32, days_max: usize) -> Vec<(
     for &day in days {
         match spans.last_mut() {
             Some((first, last))
-                if apart(*last, day) <= gap_days_max && apart(*first, day) < i32::try_from(days_max).unwrap_or(i32::MAX) =>
+                if apart(*last, day) <= gap_days_max
+                    && apart(*first, day) < i32::try_from(days_max).unwrap_or(i32::MAX) =>
             {
                 *last = day;
             }

@@ -149,7 +149,8 @@ impl<'a> Pass<'a> {
             let (page, bytes) = object?;
             for batch in open(page, bytes, Wanted::Columns { columns, identity: revisions })? {
                 let batch = batch?;
-                let live = revisions.then(|| corrected.live(&batch)).transpose().map_err(|why| unreadable(page, &why))?;
+                let live =
+                    revisions.then(|| corrected.live(&batch)).transpose().map_err(|why| unreadable(page, &why))?;
                 self.fold(&batch, live.as_ref());
             }
         }
@@ -240,12 +241,7 @@ fn utc_span(zone: &Zone, first: Date, last: Date) -> (Date, Date) {
 }
 
 /// The days of a request that have pages and no current snapshot.
-async fn wanted(
-    context: &Context,
-    work: &Work,
-    set: &PageSet,
-    sources: &[String],
-) -> Result<BTreeSet<Date>, Failure> {
+async fn wanted(context: &Context, work: &Work, set: &PageSet, sources: &[String]) -> Result<BTreeSet<Date>, Failure> {
     let zone = &work.held.applied.definition.timezone;
     let (first, last) = (work.request.first, work.request.last);
     let mut days = BTreeSet::new();

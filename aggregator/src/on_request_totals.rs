@@ -84,10 +84,7 @@ async fn covers(
     }))
 }
 
-fn cells_of<'t>(
-    work: &Work,
-    totals: impl Iterator<Item = &'t Total>,
-) -> Result<DayCells, FoldError> {
+fn cells_of<'t>(work: &Work, totals: impl Iterator<Item = &'t Total>) -> Result<DayCells, FoldError> {
     day_cells(&work.plan, totals.map(|total| (total.key.clone(), total.cell.clone())))
 }
 

@@ -98,7 +98,12 @@ impl<'a> RequestStore<'a> {
     ///
     /// # Errors
     /// The port's.
-    pub async fn count(&self, tenant: &Tenant, insight: &str, change: impl Fn(&mut Tally) -> bool) -> Result<(), Error> {
+    pub async fn count(
+        &self,
+        tenant: &Tenant,
+        insight: &str,
+        change: impl Fn(&mut Tally) -> bool,
+    ) -> Result<(), Error> {
         let key = keys::tally(tenant, insight);
         loop {
             let item = self.context.items.get(&key).await?;
@@ -109,7 +114,8 @@ impl<'a> RequestStore<'a> {
             let body = serde_json::to_vec(&tally).map_err(|why| Error::Invalid(format!("tally: {why}")))?;
             let condition = item.as_ref().map_or(Condition::Absent, |item| Condition::RankIs(item.rank));
             let item = Item { rank: item.map_or(1, |item| item.rank + 1), body: body.into() };
-            match self.context.items.write(vec![Write { key: key.clone(), condition, effect: Effect::Put(item) }]).await {
+            match self.context.items.write(vec![Write { key: key.clone(), condition, effect: Effect::Put(item) }]).await
+            {
                 Err(Error::Conflict(_)) => {}
                 other => return other,
             }

@@ -61,12 +61,7 @@ impl<'a> SnapshotStore<'a> {
     ///
     /// # Errors
     /// The port's.
-    pub async fn range(
-        &self,
-        series: &Series<'_>,
-        first: Date,
-        last: Date,
-    ) -> Result<BTreeMap<Date, Snapshot>, Error> {
+    pub async fn range(&self, series: &Series<'_>, first: Date, last: Date) -> Result<BTreeMap<Date, Snapshot>, Error> {
         let bound = |date| series.key(date, SnapshotPart::Digest).sort;
         let mut query = Query {
             partition: keys::snapshots_partition(series.tenant, series.insight, series.fingerprint, series.period),

@@ -140,8 +140,7 @@ pub async fn add(
     let key = item_key(&secret);
     let id = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&key.sort));
     let created_at = context.clock.now();
-    let credential =
-        Credential { id, name: name.to_owned(), right, tenant: tenant.0.clone(), source, created_at };
+    let credential = Credential { id, name: name.to_owned(), right, tenant: tenant.0.clone(), source, created_at };
     let body = serde_json::to_vec(&credential).map_err(|why| Error::Invalid(format!("key record: {why}")))?;
     let effect = Effect::Put(Item { rank: 0, body: body.into() });
     context.items.write(vec![Write { key, condition: Condition::Absent, effect }]).await?;

@@ -48,7 +48,8 @@ pub async fn put(
     };
     let parsed = &parsed[0];
     if parsed.definition.name != name {
-        let message = format!("the definition is named `{}`, the path `{name}`; make them agree", parsed.definition.name);
+        let message =
+            format!("the definition is named `{}`, the path `{name}`; make them agree", parsed.definition.name);
         return Err(Problem::parameter(message));
     }
     let found = known(&api, &caller.tenant, parsed).await?;
@@ -74,12 +75,7 @@ pub async fn put(
 }
 
 /// Applies a checked definition; what that changed.
-async fn apply(
-    api: &Api,
-    tenant: &Tenant,
-    parsed: &Parsed,
-    text: String,
-) -> Result<(&'static str, Applied), Problem> {
+async fn apply(api: &Api, tenant: &Tenant, parsed: &Parsed, text: String) -> Result<(&'static str, Applied), Problem> {
     let store = DefinitionStore::new(&api.context);
     let before = store.get(tenant, &parsed.definition.name).await?;
     let fingerprint = fingerprint(&parsed.definition);

@@ -10,8 +10,8 @@ use tidemill_aggregator::definition_store::{DefinitionStore, Held};
 use tidemill_aggregator::snapshot_store::{Series, SnapshotStore};
 use tidemill_ingest::page_store::PageStore;
 use tidemill_schemas::calendar::{Date, Period};
-use tidemill_schemas::definition::known::{Catalogue, check_known};
 use tidemill_schemas::definition::diagnostic::{Diagnostic, Severity};
+use tidemill_schemas::definition::known::{Catalogue, check_known};
 use tidemill_schemas::definition::{Parsed, parse};
 use tidemill_schemas::fingerprint::fingerprint;
 use tidemill_schemas::keys::Tenant;
@@ -66,18 +66,13 @@ pub async fn plan(State(api): State<Api>, caller: Caller, Json(body): Json<PlanB
             insights.push(change(&api, &caller.tenant, &file.path, parsed, held).await?);
         }
     }
-    let kept: Vec<String> = store.list(&caller.tenant).await?.into_iter().map(|held| held.applied.definition.name).collect();
+    let kept: Vec<String> =
+        store.list(&caller.tenant).await?.into_iter().map(|held| held.applied.definition.name).collect();
     let kept: Vec<String> = kept.into_iter().filter(|name| !files.contains_key(name)).collect();
     Ok(Json(json!({ "insights": insights, "diagnostics": rendered(&diagnostics), "not_in_files": kept })))
 }
 
-async fn change(
-    api: &Api,
-    tenant: &Tenant,
-    file: &str,
-    parsed: &Parsed,
-    held: Option<Held>,
-) -> Result<Value, Problem> {
+async fn change(api: &Api, tenant: &Tenant, file: &str, parsed: &Parsed, held: Option<Held>) -> Result<Value, Problem> {
     let fingerprint = fingerprint(&parsed.definition);
     let (change, previous, stale) = match held {
         None => ("create", None, 0),

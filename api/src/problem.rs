@@ -46,10 +46,8 @@ impl Problem {
 
     /// TM0305: no insight has this name.
     pub fn no_insight(name: &str, near: Option<&str>) -> Problem {
-        let hint = near.map_or_else(
-            || "`tidemill ls` shows what is applied".to_owned(),
-            |near| format!("did you mean `{near}`?"),
-        );
+        let hint = near
+            .map_or_else(|| "`tidemill ls` shows what is applied".to_owned(), |near| format!("did you mean `{near}`?"));
         Problem::new(StatusCode::NOT_FOUND, "TM0305", format!("no insight is named `{name}`; {hint}"))
     }
 

@@ -80,7 +80,8 @@ async fn answer(
     let body = answer::body(&held, &ask, days)?;
     let etag = format!("\"{:032x}\"", xxh3_128(body.as_bytes()));
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let unchanged = known.is_some_and(|known| known.split(',').any(|known| known.trim() == etag || known.trim() == "*"));
+    let unchanged =
+        known.is_some_and(|known| known.split(',').any(|known| known.trim() == etag || known.trim() == "*"));
     let etag = HeaderValue::from_str(&etag).map_err(|why| Problem::internal(&why))?;
     if unchanged {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());

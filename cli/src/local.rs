@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tidemill_aggregator::activity_store::ActivityStore;
 use tidemill_aggregator::on_changes::on_changes;
 use tidemill_aggregator::on_request::on_request;
 use tidemill_aggregator::on_tick::on_tick;
 use tidemill_ingest::on_seal::on_seal;
+use tidemill_ingest::page_store::PageStore;
 use tidemill_local::{Handlers, Runner, Store, SystemClock};
 use tidemill_ports::{Change, Context, Error, Message, Outcome};
 use tidemill_rollups::on_period::on_period;
@@ -37,6 +39,7 @@ pub struct Progress {
 
 /// A project opened in this process.
 pub struct Local {
+    context: Arc<Context>,
     router: axum::Router,
     runner: Runner,
     /// Whether some key has been made; a server others can reach needs one.
@@ -56,8 +59,9 @@ impl Local {
         let context = Arc::new(store.context());
         let has_keys = tidemill_api::has_keys(&context).await.map_err(|error| failure(&error))?;
         let router = tidemill_api::router(Arc::clone(&context), open);
-        let runner = Runner::new(store, Arc::new(Wired { context })).map_err(|error| failure(&error))?;
-        Ok(Local { router, runner, has_keys })
+        let runner =
+            Runner::new(store, Arc::new(Wired { context: Arc::clone(&context) })).map_err(|error| failure(&error))?;
+        Ok(Local { context, router, runner, has_keys })
     }
 
     /// The same router a server serves.
@@ -70,7 +74,7 @@ impl Local {
         self.runner.drain_feed().await.map_err(unfinished)
     }
 
-    /// Does everything that is due, requests included.
+    /// Does everything that is due, requests included; days that changed are due at once, not at the next look.
     pub async fn drain(&self, on: &mut (dyn FnMut(Progress) + Send)) -> Result<(), Failure> {
         let on = std::sync::Mutex::new((on, [0u64; 2]));
         let report = |progress: tidemill_local::Progress| {
@@ -82,6 +86,12 @@ impl Local {
             let total = on.1[at];
             (on.0)(Progress { done: total - left, total, what });
         };
+        self.drain_feed().await?;
+        let tenant = Tenant::local();
+        let dirty = PageStore::new(&self.context).dirty(&tenant, 1).await.map_err(|error| failure(&error))?;
+        if !dirty.is_empty() {
+            ActivityStore::new(&self.context).fire_now(&tenant).await.map_err(|error| failure(&error))?;
+        }
         self.runner.drain(report).await.map_err(unfinished)
     }
 
@@ -118,7 +128,8 @@ fn failure(error: &Error) -> Failure {
 }
 
 fn unfinished(failures: Vec<tidemill_local::Failure>) -> Failure {
-    let mut failure = Failure::failed("TM0915", "some work did not succeed; nothing is lost, and it will be tried again");
+    let mut failure =
+        Failure::failed("TM0915", "some work did not succeed; nothing is lost, and it will be tried again");
     failure.detail = failures.iter().map(|failure| format!("{}: {}", failure.what, failure.reason)).collect();
     failure
 }

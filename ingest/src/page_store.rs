@@ -20,8 +20,8 @@ use tidemill_schemas::window::{Position, ShardId, Through};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::manifest::{ChainEntry, ChainHead, DirtyDay, IndexedPage, PageDay, PageRef, PageSet, Primaries, Seen};
-use crate::page::revisions::Corrected;
 use crate::page::Wanted;
+use crate::page::revisions::Corrected;
 
 /// Objects written or fetched at once.
 pub const OBJECTS_AT_ONCE_MAX: usize = 32;
@@ -293,13 +293,7 @@ impl<'a> PageStore<'a> {
     ///
     /// # Errors
     /// The port's.
-    pub async fn pages(
-        &self,
-        tenant: &Tenant,
-        sources: &[String],
-        first: Date,
-        last: Date,
-    ) -> Result<PageSet, Error> {
+    pub async fn pages(&self, tenant: &Tenant, sources: &[String], first: Date, last: Date) -> Result<PageSet, Error> {
         let mut set = PageSet::default();
         let mut days: BTreeMap<Date, BTreeMap<String, IndexedPage>> = BTreeMap::new();
         let mut add = |page: IndexedPage| {
@@ -353,8 +347,9 @@ impl<'a> PageStore<'a> {
     /// The port's; [`Error::Invalid`] when a page is unreadable.
     pub async fn corrected(&self, pages: &[IndexedPage]) -> Result<Corrected, Error> {
         let mut corrected = Corrected::default();
-        let mut objects =
-            std::pin::pin!(self.fetch(pages.iter().map(|page| &page.page).filter(|page| page.corrections > 0).collect()));
+        let mut objects = std::pin::pin!(
+            self.fetch(pages.iter().map(|page| &page.page).filter(|page| page.corrections > 0).collect())
+        );
         while let Some(object) = objects.next().await {
             let (page, bytes) = object?;
             corrected.read(bytes, page.corrections).map_err(|why| unreadable(page, &why))?;
@@ -413,16 +408,17 @@ impl<'a> PageStore<'a> {
     /// # Errors
     /// The port's.
     pub async fn clear_dirty(&self, marks: Vec<DirtyMark>) -> Result<(), Error> {
-        let clear = |mark: DirtyMark| Write {
-            key: mark.key,
-            condition: Condition::RankIs(mark.rank),
-            effect: Effect::Delete,
-        };
+        let clear =
+            |mark: DirtyMark| Write { key: mark.key, condition: Condition::RankIs(mark.rank), effect: Effect::Delete };
         let outcomes = self.context.items.write_each(marks.into_iter().map(clear).collect()).await;
         outcomes.into_iter().filter(|outcome| !matches!(outcome, Err(Error::Conflict(_)))).collect()
     }
 
-    async fn all_items<T: DeserializeOwned>(&self, partition: Vec<u8>, after: Option<Vec<u8>>) -> Result<Vec<T>, Error> {
+    async fn all_items<T: DeserializeOwned>(
+        &self,
+        partition: Vec<u8>,
+        after: Option<Vec<u8>>,
+    ) -> Result<Vec<T>, Error> {
         let mut query = Query { partition, after, ..Query::default() };
         let mut items = Vec::new();
         loop {

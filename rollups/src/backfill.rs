@@ -85,7 +85,8 @@ impl Part {
 impl Backfill {
     /// Its requests, in the order to run them; those that succeeded before left out.
     pub fn requests(&self, tenant: &Tenant, ended: &[RequestOutcome]) -> Vec<ComputeSnapshotRequest> {
-        let left = self.parts.iter().filter(|part| !ended.iter().any(|outcome| part.is(outcome) && outcome.failure.is_none()));
+        let left =
+            self.parts.iter().filter(|part| !ended.iter().any(|outcome| part.is(outcome) && outcome.failure.is_none()));
         left.map(|part| ComputeSnapshotRequest {
             tenant: tenant.0.clone(),
             insight: part.insight.clone(),

@@ -35,9 +35,7 @@ pub fn changed_days(
         let seen = dirty.sealed_at >= held.applied.applied_at;
         let closed = |day: &Date| definition.timezone.day(*day).end <= now;
         days.extend(
-            local_days(&definition.timezone, dirty.day)
-                .filter(closed)
-                .filter(|day| seen || has_snapshot(*day)),
+            local_days(&definition.timezone, dirty.day).filter(closed).filter(|day| seen || has_snapshot(*day)),
         );
     }
     days

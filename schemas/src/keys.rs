@@ -244,10 +244,7 @@ pub fn totals_partition(tenant: &Tenant, insight: &str, fingerprint: &str, day: 
 
 /// From which feed positions on an insight's running totals count.
 pub fn coverage(tenant: &Tenant, insight: &str, fingerprint: &str) -> Key {
-    Key {
-        partition: tenant.half("coverage").text(insight).end(),
-        sort: Encoder::default().text(fingerprint).end(),
-    }
+    Key { partition: tenant.half("coverage").text(insight).end(), sort: Encoder::default().text(fingerprint).end() }
 }
 
 /// How far the daily rollup of a zone has come.
@@ -348,10 +345,7 @@ pub fn backfill(tenant: &Tenant, id: &str) -> Key {
 
 /// What became of one request of a backfill.
 pub fn backfill_outcome(tenant: &Tenant, id: &str, insight: &str, first: Date) -> Key {
-    Key {
-        partition: backfill_outcomes_partition(tenant, id),
-        sort: Encoder::default().text(insight).date(first).end(),
-    }
+    Key { partition: backfill_outcomes_partition(tenant, id), sort: Encoder::default().text(insight).date(first).end() }
 }
 
 /// The partition of [`backfill_outcome`].

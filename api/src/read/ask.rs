@@ -65,12 +65,7 @@ pub struct Ask {
 
 impl Ask {
     /// Understands a query. `newest`: the local day of the newest event.
-    pub fn of(
-        query: ReadQuery,
-        definition: &Definition,
-        newest: Option<Date>,
-        now: Timestamp,
-    ) -> Result<Ask, Problem> {
+    pub fn of(query: ReadQuery, definition: &Definition, newest: Option<Date>, now: Timestamp) -> Result<Ask, Problem> {
         if query.filter.is_some() {
             let message = "`where` cannot be asked of stored numbers; define an insight with it, or break down by it";
             return Err(Problem::parameter(message));
@@ -130,7 +125,10 @@ fn by(text: Option<&str>, definition: &Definition) -> Result<Vec<usize>, Problem
             }
             Some(place) => places.push(place),
             None if known.is_empty() => {
-                return Err(Problem::parameter(format!("`{}` has no breakdown; add `by` to its definition", definition.name)));
+                return Err(Problem::parameter(format!(
+                    "`{}` has no breakdown; add `by` to its definition",
+                    definition.name
+                )));
             }
             None => {
                 let known = known.join(", ");
@@ -142,7 +140,12 @@ fn by(text: Option<&str>, definition: &Definition) -> Result<Vec<usize>, Problem
 }
 
 /// The local days of a query.
-fn range(query: &ReadQuery, definition: &Definition, every: Option<Period>, newest: Date) -> Result<(Date, Date), Problem> {
+fn range(
+    query: &ReadQuery,
+    definition: &Definition,
+    every: Option<Period>,
+    newest: Date,
+) -> Result<(Date, Date), Problem> {
     let zone = &definition.timezone;
     let from = query.from.as_deref().map(|text| edge("from", text, zone)).transpose()?;
     let to = query.to.as_deref().map(|text| edge("to", text, zone)).transpose()?;

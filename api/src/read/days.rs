@@ -103,10 +103,8 @@ async fn cells(
     held: &Held,
     snapshots: &BTreeMap<Date, Snapshot>,
 ) -> Result<BTreeMap<Date, DayCells>, Problem> {
-    let with: Vec<(Date, _)> = snapshots
-        .iter()
-        .filter_map(|(date, snapshot)| Some((*date, snapshot.header.states.clone()?)))
-        .collect();
+    let with: Vec<(Date, _)> =
+        snapshots.iter().filter_map(|(date, snapshot)| Some((*date, snapshot.header.states.clone()?))).collect();
     let ranges: Vec<_> = with.iter().map(|(_, range)| range.clone()).collect();
     let blobs = store.blobs(&ranges).await?;
     let plan = Plan::new(&held.applied.definition);
@@ -174,10 +172,8 @@ fn reasons(reasons: &mut Vec<String>, held: &Held, ask: &Ask, missing: &[Date], 
     if let Some(first) = missing.first() {
         let (days, are) = count(missing);
         let from = format!("{:04}-{:02}", first.year(), first.month());
-        reasons.push(format!(
-            "{days} {are} not computed yet; run `tidemill backfill {} --from {from}`",
-            definition.name
-        ));
+        reasons
+            .push(format!("{days} {are} not computed yet; run `tidemill backfill {} --from {from}`", definition.name));
     }
     if !stale.is_empty() {
         let (days, are) = count(stale);
