@@ -81,7 +81,7 @@ proptest! {
         memory in prop_oneof![Just(0usize), Just(600), Just(4000)],
         by in 0usize..3,
     ) {
-        let plan = plan(&[&[][..], &["country"], &["kind", "country"]][by]);
+        let plan = plan([&[][..], &["country"], &["kind", "country"]][by]);
         let whole = bytes(&folded(&plan, &[batch(&rows, Layout::default())], roomy()));
         let mut batches = Vec::new();
         let mut rest = rows.as_slice();

@@ -58,7 +58,8 @@ fn the_top_groups_are_those_of_the_whole_range_and_periods_without_events_are_th
         }
     }
     let rows = series(&plan, days(&plan, &rows).into_iter(), Some(Period::Week), &[0], 2).unwrap();
-    let shown: Vec<(String, u64, Vec<(String, u64)>)> = rows
+    type Shown = (String, u64, Vec<(String, u64)>);
+    let shown: Vec<Shown> = rows
         .iter()
         .map(|period| {
             let group = |group: &Group| match group {
