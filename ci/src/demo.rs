@@ -65,8 +65,10 @@ fn referee(place: &Place, events: &Path) -> Result<(), String> {
         let text = fs::read_to_string(&file).map_err(|why| format!("{}: {why}", file.display()))?;
         for insight in insights(&text) {
             for every in PERIODS {
-                println!("{insight} every {every}");
-                failures.extend(compare(place, events, &file, &insight, every).err());
+                for grouped in [false, true] {
+                    println!("{insight} every {every}{}", if grouped { " by group" } else { "" });
+                    failures.extend(compare(place, events, &file, &insight, every, grouped).err());
+                }
             }
         }
     }
@@ -84,7 +86,14 @@ pub fn insights(text: &str) -> Vec<String> {
     names.map(bare).collect()
 }
 
-fn compare(place: &Place, events: &Path, definition: &Path, insight: &str, every: &str) -> Result<(), String> {
+fn compare(
+    place: &Place,
+    events: &Path,
+    definition: &Path,
+    insight: &str,
+    every: &str,
+    grouped: bool,
+) -> Result<(), String> {
     let answer = place.scratch.join(format!("{insight}-{every}.json"));
     let mut query = Command::new(tidemill(place));
     query
@@ -94,11 +103,17 @@ fn compare(place: &Place, events: &Path, definition: &Path, insight: &str, every
     if every != "none" {
         query.args(["--every", every]);
     }
+    if grouped {
+        query.args(["--by", "*"]);
+    }
     let body = output(&mut query)?;
     fs::write(&answer, body).map_err(|why| format!("{}: {why}", answer.display()))?;
     let mut referee = Command::new(interpreter(place));
     referee.arg(place.root.join("tests/referee/compare.py")).arg("--events").arg(events);
     referee.arg("--definition").arg(definition).args(["--insight", insight, "--every", every]);
+    if !grouped {
+        referee.args(["--by", ""]);
+    }
     run_shown(referee.args(["--from", RANGE.0, "--to", RANGE.1]).arg(answer))
 }
 
