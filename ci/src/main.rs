@@ -24,7 +24,7 @@ const STEPS: [Step; 9] = [
     Step {
         name: "build",
         about: "the command",
-        run: |place| cargo(place, &["build", "-p", "tidemill-cli", "--bin", "tidemill"]),
+        run: |place| cargo(place, &["build", "--workspace"]),
     },
     Step { name: "python", about: "the referee's Python packages", run: python::install },
     Step { name: "referee-check", about: "whether the referee catches what is wrong", run: python::referee_check },
