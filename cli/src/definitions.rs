@@ -93,10 +93,11 @@ pub fn check(files: &[DefinitionFile]) -> (Vec<String>, Vec<Finding>) {
     for file in files {
         match definition::parse(&file.path, &file.text) {
             Ok(parsed) => names.extend(parsed.into_iter().map(|parsed| parsed.definition.name)),
-            Err(found) => findings.extend(found.iter().map(|found| Finding {
-                is_error: found.severity == Severity::Error,
-                rendered: found.to_string(),
-            })),
+            Err(found) => findings.extend(
+                found
+                    .iter()
+                    .map(|found| Finding { is_error: found.severity == Severity::Error, rendered: found.to_string() }),
+            ),
         }
     }
     (names, findings)

@@ -118,7 +118,8 @@ fn failure(error: &Error) -> Failure {
 }
 
 fn unfinished(failures: Vec<tidemill_local::Failure>) -> Failure {
-    let mut failure = Failure::failed("TM0915", "some work did not succeed; nothing is lost, and it will be tried again");
+    let mut failure =
+        Failure::failed("TM0915", "some work did not succeed; nothing is lost, and it will be tried again");
     failure.detail = failures.iter().map(|failure| format!("{}: {}", failure.what, failure.reason)).collect();
     failure
 }
