@@ -15,6 +15,7 @@ pub mod explain;
 pub mod export;
 pub mod import;
 pub mod init;
+pub mod keys;
 pub mod ls;
 pub mod plan;
 pub mod quarantine;
@@ -57,6 +58,8 @@ pub enum Command {
     Export(export::Export),
     /// Look at events that were rejected
     Quarantine(quarantine::Quarantine),
+    /// Make, list and revoke keys for a server that others can reach
+    Keys(keys::Keys),
     /// Look for what is wrong with the project or its server
     Doctor(doctor::Doctor),
     /// Print the JSON Schema of definition files, for editors
@@ -84,6 +87,7 @@ impl Command {
             Command::Backfill(command) => command.run(session).await,
             Command::Export(command) => command.run(session).await,
             Command::Quarantine(command) => command.run(session).await,
+            Command::Keys(command) => command.run(session).await,
             Command::Doctor(command) => command.run(session).await,
             Command::Schema(command) => command.run(session),
             Command::Completions(command) => command.run(session),

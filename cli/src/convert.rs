@@ -1,20 +1,29 @@
 //! Conversion: CSV and Parquet rows become events in the native shape, one JSON line each.
 //!
-//! In: a file and a [`Mapping`]. Out: [`Row`]s. The reading itself is `tidemill_ingest::import`'s work.
+//! In: a file and [`Columns`]. Out: [`Row`]s. The reading itself is `tidemill_ingest::import`'s work.
 
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use tidemill_ingest::codec::native;
+use tidemill_ingest::import::{Import, ImportError, Mapping, Verdict, csv, parquet};
+use tidemill_local::SystemClock;
+use tidemill_ports::Clock;
+use tidemill_schemas::calendar::Zone;
 
 use crate::failure::Failure;
 
-/// Which columns make an event: `--map id=order_id,name='order_completed',time=at`, `--source`, `--tz`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mapping {
-    /// (event field, column or `'literal'`), in the order written.
-    pub fields: Vec<(String, String)>,
+/// How a table's columns make events: `--map`, `--source`, `--tz`.
+#[derive(Clone, Debug)]
+pub struct Columns {
+    /// Which column is which field.
+    pub mapping: Mapping,
     /// The source of rows that name none.
     pub source: Option<String>,
-    /// The IANA zone of times without an offset.
-    pub zone: Option<String>,
+    /// The zone of times without an offset.
+    pub zone: Zone,
 }
 
 /// One row.
@@ -26,75 +35,71 @@ pub enum Row {
     Refused(u64, String, String),
 }
 
-/// The fields a mapping may name.
-const FIELDS: [&str; 6] = ["id", "name", "actor", "time", "source", "rev"];
-
-impl Mapping {
-    /// Reads `id=…,name=…`. Commas within single quotes belong to the literal.
-    pub fn parse(text: &str) -> Result<Mapping, Failure> {
-        let mut fields: Vec<(String, String)> = Vec::new();
-        for part in split_commas(text) {
-            let wrong = |why: String| Err(Failure::input("TM0916", format!("--map: {why}")));
-            let Some((field, column)) = part.split_once('=') else {
-                return wrong(format!("`{part}` is no pair; write id=order_id,time=created_at"));
-            };
-            let (field, column) = (field.trim(), column.trim());
-            if !FIELDS.contains(&field) {
-                return wrong(format!("`{field}` is no field of an event; there are {}", FIELDS.join(", ")));
-            }
-            if column.is_empty() || fields.iter().any(|(known, _)| known == field) {
-                return wrong(format!("`{field}` needs one column, or a 'literal'"));
-            }
-            fields.push((field.to_owned(), column.to_owned()));
-        }
-        Ok(Mapping { fields, ..Mapping::default() })
-    }
-}
-
-fn split_commas(text: &str) -> Vec<&str> {
-    let (mut parts, mut start, mut is_quoted) = (Vec::new(), 0, false);
-    for (at, c) in text.char_indices() {
-        match c {
-            '\'' => is_quoted = !is_quoted,
-            ',' if !is_quoted => {
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    parts
+/// Reads `id=…,name=…`.
+pub fn mapping(text: &str) -> Result<Mapping, Failure> {
+    Mapping::parse(text).map_err(|error| failure(None, &error))
 }
 
 /// Whether a file is a table rather than JSON, by its name.
 pub fn is_table(path: &Path) -> bool {
-    let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_lowercase();
-    matches!(end.as_str(), "csv" | "tsv" | "parquet")
+    matches!(ending(path).as_str(), "csv" | "csv.gz" | "tsv" | "parquet")
+}
+
+/// What follows a name's last dot, in lower case; of a `.gz` file, with what stands before it.
+fn ending(path: &Path) -> String {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_lowercase();
+    let stem = name.strip_suffix(".gz").unwrap_or(&name);
+    stem.rfind('.').map(|dot| name[dot + 1..].to_owned()).unwrap_or_default()
 }
 
 /// Reads the file row by row; stops when `on` says no.
-pub fn lines(path: &Path, _mapping: &Mapping, _on: &mut dyn FnMut(Row) -> bool) -> Result<(), Failure> {
-    Err(Failure::input("TM0914", format!("{}: CSV and Parquet are not read by this build", path.display())))
+pub fn lines(path: &Path, columns: &Columns, on: &mut dyn FnMut(Row) -> bool) -> Result<(), Failure> {
+    let shown = path.display().to_string();
+    let file = File::open(path).map_err(|error| Failure::file(path, &error))?;
+    let mut import = Import::new(&shown, SystemClock.now());
+    (import.mapping, import.zone) = (columns.mapping.clone(), columns.zone.clone());
+    if let Some(source) = &columns.source {
+        import.source.clone_from(source);
+    }
+    let wrong = |error: ImportError| failure(Some(&shown), &error);
+    match ending(path).as_str() {
+        "parquet" => hand_on(&shown, parquet::open(file, import).map_err(wrong)?, on),
+        "csv" | "csv.gz" => {
+            let packed = ending(path) == "csv.gz";
+            let text: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+            hand_on(&shown, csv::open(BufReader::new(text), import).map_err(wrong)?, on)
+        }
+        _ => Err(Failure::input("TM0914", format!("{shown}: only CSV and Parquet tables are read"))
+            .help("save it with commas between the cells, as .csv")),
+    }
+}
+
+fn hand_on(
+    shown: &str,
+    rows: impl Iterator<Item = Result<Verdict, ImportError>>,
+    on: &mut dyn FnMut(Row) -> bool,
+) -> Result<(), Failure> {
+    for (number, verdict) in (1..).zip(rows) {
+        let row = match verdict.map_err(|error| failure(Some(shown), &error))? {
+            Ok(event) => Row::Line(number, native::encode(&event)),
+            Err(refused) => {
+                let message = refused.rejection.message;
+                // The row stands before every message of a file already.
+                let bare = message.strip_prefix(&format!("row {number}: ")).unwrap_or(&message).to_owned();
+                Row::Refused(number, refused.rejection.code, bare)
+            }
+        };
+        if !on(row) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn failure(file: Option<&str>, error: &ImportError) -> Failure {
+    let file = file.map_or(String::new(), |file| format!("{file}: "));
+    Failure::input(error.code(), format!("{file}{error}"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mapping_is_read() {
-        let mapping = Mapping::parse("id=order_id, name='order, completed',time=at").expect("a mapping");
-        let pairs: Vec<(&str, &str)> = mapping.fields.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-        assert_eq!(pairs, [("id", "order_id"), ("name", "'order, completed'"), ("time", "at")]);
-        for wrong in ["id", "colour=x", "id=", "id=a,id=b", ""] {
-            assert_eq!(Mapping::parse(wrong).expect_err(wrong).code, "TM0916");
-        }
-    }
-
-    #[test]
-    fn tables_are_known_by_their_names() {
-        assert!(is_table(Path::new("a/b.CSV")) && is_table(Path::new("x.parquet")));
-        assert!(!is_table(Path::new("x.ndjson.gz")) && !is_table(Path::new("csv")));
-    }
-}
+mod tests;

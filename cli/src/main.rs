@@ -11,13 +11,11 @@ mod failure;
 mod json;
 mod local;
 mod project;
-mod range;
 mod render;
 mod sending;
 mod session;
 mod settings;
 mod terminal;
-mod wall;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

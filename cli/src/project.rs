@@ -79,7 +79,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join(PROJECT_FILE_NAME), "source = \"shop\"").expect("written");
         let project = Project::find(Some(folder.path())).expect("found");
-        assert_eq!(project.settings.source, "shop");
+        assert_eq!(project.settings.source.as_deref(), Some("shop"));
         assert_eq!(project.insights(), folder.path().join("insights"));
         assert!(Project::find(Some(&folder.path().join(PROJECT_FILE_NAME))).is_ok());
     }

@@ -33,6 +33,8 @@ pub struct Summary {
     pub accepted: u64,
     /// There already.
     pub duplicates: u64,
+    /// Of those rejected: rows that made no event and were never sent.
+    pub unsent: u64,
     /// Rejected, by code.
     pub rejected: BTreeMap<String, Rejected>,
 }
@@ -138,7 +140,10 @@ pub async fn send(
     while let Some(answer) = answers.next().await {
         match answer {
             Ok(Answered::Sent(chunk, answer)) => summary.add(&chunk, &answer),
-            Ok(Answered::Refused { example, code }) => summary.reject(&code, || example),
+            Ok(Answered::Refused { example, code }) => {
+                summary.unsent += 1;
+                summary.reject(&code, || example);
+            }
             Err(failure) => {
                 failed = Some(failure);
                 break;

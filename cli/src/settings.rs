@@ -11,22 +11,20 @@ use crate::failure::Failure;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Where `tidemill up` listens: `address:port`. Default `127.0.0.1:7600`; loopback addresses only.
+    /// Where `tidemill up` listens: `address:port`. Default `127.0.0.1:7600`; others than loopback take a key.
     pub listen: String,
     /// Folder of the definitions, relative to the project. Default `insights`.
     pub insights: String,
     /// Folder of the embedded stores, relative to the project. Default `.tidemill`.
     pub store: String,
-    /// Source of events that name none: 1 to 128 bytes. Default `default`.
-    pub source: String,
-    /// Memory the engine may use before it spills to disk, in MiB: 64 to 65536. Default 512.
-    pub engine_memory_mib: u32,
+    /// Source of events that name none: 1 to 128 bytes. Default: that of the server's key, else `default`.
+    pub source: Option<String>,
     /// Requests `send` and `import` keep in flight: 1 to 16. Default 4.
     pub send_in_flight: u32,
 }
 
 /// Every key, for hints and for the environment.
-const KEYS: [&str; 6] = ["listen", "insights", "store", "source", "engine_memory_mib", "send_in_flight"];
+const KEYS: [&str; 5] = ["listen", "insights", "store", "source", "send_in_flight"];
 
 impl Default for Settings {
     fn default() -> Settings {
@@ -34,8 +32,7 @@ impl Default for Settings {
             listen: "127.0.0.1:7600".to_owned(),
             insights: "insights".to_owned(),
             store: ".tidemill".to_owned(),
-            source: tidemill_schemas::event::SOURCE_DEFAULT.to_owned(),
-            engine_memory_mib: 512,
+            source: None,
             send_in_flight: 4,
         }
     }
@@ -75,11 +72,9 @@ impl Settings {
         if self.insights.is_empty() || self.store.is_empty() {
             return refuse(if self.store.is_empty() { "store" } else { "insights" }, "a folder's name");
         }
-        if self.source.is_empty() || self.source.len() > tidemill_schemas::event::EVENT_KEY_BYTES_MAX {
+        let is_source = |source: &String| (1..=tidemill_schemas::event::EVENT_KEY_BYTES_MAX).contains(&source.len());
+        if !self.source.iter().all(is_source) {
             return refuse("source", "text of 1 to 128 bytes");
-        }
-        if !(64..=65_536).contains(&self.engine_memory_mib) {
-            return refuse("engine_memory_mib", "64 to 65536 (MiB)");
         }
         if !(1..=16).contains(&self.send_in_flight) {
             return refuse("send_in_flight", "1 to 16 (requests)");
@@ -90,7 +85,7 @@ impl Settings {
 
 /// A value from the environment, typed as the file would have it.
 fn typed(key: &str, variable: &str, value: String) -> Result<toml::Value, Failure> {
-    if !matches!(key, "engine_memory_mib" | "send_in_flight") {
+    if key != "send_in_flight" {
         return Ok(toml::Value::String(value));
     }
     let number = value.trim().parse::<i64>().map(toml::Value::Integer);

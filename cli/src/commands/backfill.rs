@@ -1,4 +1,4 @@
-//! `tidemill backfill`: history, computed in requests that can be watched, resumed and cancelled.
+//! `tidemill backfill`: history, computed in requests that can be watched and resumed.
 
 use std::time::Duration;
 
@@ -42,10 +42,6 @@ pub struct Backfill {
     #[arg(long, value_name = "N", conflicts_with = "from")]
     months: Option<u32>,
 
-    /// Requests that may run at once
-    #[arg(long, value_name = "N")]
-    budget: Option<u32>,
-
     /// Only say what would be computed
     #[arg(long)]
     dry_run: bool,
@@ -67,11 +63,6 @@ enum Running {
         /// Its id [default: the latest]
         id: Option<String>,
     },
-    /// Stop it; what is computed stays
-    Cancel {
-        /// Its id [default: the latest]
-        id: Option<String>,
-    },
 }
 
 impl Backfill {
@@ -88,9 +79,8 @@ impl Backfill {
         let text = |value: &Option<String>| value.as_deref().map_or("null".to_owned(), quoted);
         let insights = self.insight.as_deref().map_or("null".to_owned(), |insight| format!("[{}]", quoted(insight)));
         let number = |value: Option<u32>| value.map_or("null".to_owned(), |value| value.to_string());
-        let budget = self.budget.map_or(String::new(), |budget| format!(",\"budget\":{budget}"));
         format!(
-            "{{\"insights\":{insights},\"from\":{},\"to\":{},\"months\":{},\"dry_run\":{}{budget}}}",
+            "{{\"insights\":{insights},\"from\":{},\"to\":{},\"months\":{},\"dry_run\":{}}}",
             text(&self.from),
             text(&self.to),
             number(self.months),
@@ -101,7 +91,7 @@ impl Backfill {
 
 impl Running {
     async fn run(&self, terminal: &Terminal, client: &Client) -> Result<(), Failure> {
-        let (Running::Status { id } | Running::Resume { id } | Running::Cancel { id }) = self;
+        let (Running::Status { id } | Running::Resume { id }) = self;
         let id = match id {
             Some(id) => id.clone(),
             None => latest(client).await?,
@@ -111,12 +101,6 @@ impl Running {
             Running::Status { .. } => {
                 let status = client.ask_json(&Request::get(path)).await?;
                 print(terminal, &status)
-            }
-            Running::Cancel { .. } => {
-                let request = Request { method: Method::DELETE, ..Request::get(path) };
-                client.ask(&request).await?;
-                terminal.say(&format!("cancelled {id}; the days it has computed stay"));
-                Ok(())
             }
             Running::Resume { .. } => {
                 let request = Request { method: Method::POST, ..Request::get(format!("{path}/resume")) };
@@ -166,7 +150,7 @@ async fn watch(terminal: &Terminal, client: &Client, id: &str) -> Result<(), Fai
         bar.set_position(status.whole_at("days_done"));
         Ok(status)
     };
-    let is_running = |status: &Json| matches!(status.text_at("state"), "running" | "queued" | "waiting");
+    let is_running = |status: &Json| status.text_at("state") == "running";
     if let Some(local) = client.local() {
         let mut quiet = |_progress| {};
         let drain = local.drain(&mut quiet);
@@ -236,8 +220,8 @@ mod tests {
         let body = |words: &[&str]| parsed(words).expect("valid").body();
         assert_eq!(body(&["--all"]), r#"{"insights":null,"from":null,"to":null,"months":null,"dry_run":false}"#);
         assert_eq!(
-            body(&["revenue", "--from", "2026-01", "--budget", "3", "--dry-run"]),
-            r#"{"insights":["revenue"],"from":"2026-01","to":null,"months":null,"dry_run":true,"budget":3}"#
+            body(&["revenue", "--from", "2026-01", "--dry-run"]),
+            r#"{"insights":["revenue"],"from":"2026-01","to":null,"months":null,"dry_run":true}"#
         );
     }
 
@@ -246,7 +230,7 @@ mod tests {
         assert!(parsed(&[]).is_none());
         assert!(parsed(&["x", "--all"]).is_none());
         assert!(parsed(&["status"]).expect("valid").running.is_some());
-        assert!(parsed(&["cancel", "b1"]).expect("valid").running.is_some());
+        assert!(parsed(&["resume", "b1"]).expect("valid").running.is_some());
     }
 
     #[test]

@@ -91,6 +91,7 @@ impl Demo {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let terminal = &session.terminal;
         let address = up::address(&self.listen)?;
+        up::may_serve(address, false)?;
         let folder = PathBuf::from(FOLDER);
         let project = make(terminal, &folder)?;
         let client = Client::open("local", Some(&project)).await?;

@@ -1,6 +1,8 @@
 //! `tidemill doctor`: what is wrong, if anything, with the project, this machine and the server.
 
 use clap::Args;
+use tidemill_local::SystemClock;
+use tidemill_ports::Clock;
 
 use crate::client::Request;
 use crate::definitions;
@@ -111,7 +113,7 @@ fn definitions_read(project: &Project) -> Finding {
 
 /// A clock that is far off puts today's events into another day.
 fn clock(project: &Project) -> Finding {
-    let now = crate::wall::now();
+    let now = SystemClock.now();
     let written =
         std::fs::metadata(project.root.join(crate::project::PROJECT_FILE_NAME)).and_then(|about| about.modified());
     let written = written.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());

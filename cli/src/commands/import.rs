@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tidemill_schemas::calendar::Zone;
 
 use crate::commands::send;
-use crate::convert::{self, Mapping};
+use crate::convert::{self, Columns};
 use crate::failure::Failure;
 use crate::sending::Input;
 use crate::session::Session;
@@ -22,11 +23,12 @@ pub struct Import {
     #[arg(required = true, value_name = "GLOB")]
     files: Vec<String>,
 
-    /// Which columns make an event: id=order_id,time=created_at,name='order_completed' (quotes: a constant)
+    /// Which columns make an event: id=order_id,time=created_at,name='order_completed' (quotes: a constant; id=#row:
+    /// the file's path as given here and the row's number)
     #[arg(long, value_name = "FIELD=COLUMN,…")]
     map: Option<String>,
 
-    /// The source of events that name none
+    /// The source of events that name none [default: `source` of tidemill.toml, else the key's]
     #[arg(long)]
     source: Option<String>,
 
@@ -38,26 +40,29 @@ pub struct Import {
 impl Import {
     /// Imports them; exit code 2 when some were rejected.
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let mut mapping = self.map.as_deref().map(Mapping::parse).transpose()?.unwrap_or_default();
-        if let Some(zone) = &self.tz
-            && tidemill_schemas::calendar::Zone::named(zone).is_none()
-        {
-            let failure = Failure::input("TM0916", format!("--tz: there is no time zone `{zone}`"));
-            let near = crate::settings::nearest(zone, tidemill_schemas::calendar::Zone::names());
-            return Err(failure.help(
-                near.map_or("use an IANA name like Europe/Paris".to_owned(), |near| format!("did you mean `{near}`?")),
-            ));
-        }
-        (mapping.source, mapping.zone) = (self.source.clone(), self.tz);
+        let columns = Columns {
+            mapping: self.map.as_deref().map(convert::mapping).transpose()?.unwrap_or_default(),
+            source: send::source(session, self.source.clone()),
+            zone: self.tz.as_deref().map_or(Ok(Zone::utc()), zone)?,
+        };
         let mut inputs = Vec::new();
         for pattern in &self.files {
             for path in expand(pattern)? {
                 let is_table = convert::is_table(&path);
-                inputs.push(if is_table { Input::Table(path, mapping.clone()) } else { Input::File(path) });
+                inputs.push(if is_table { Input::Table(path, columns.clone()) } else { Input::File(path) });
             }
         }
         send::deliver(session, inputs, self.source).await
     }
+}
+
+fn zone(name: &str) -> Result<Zone, Failure> {
+    Zone::named(name).ok_or_else(|| {
+        let near = crate::settings::nearest(name, Zone::names());
+        let help =
+            near.map_or("use an IANA name like Europe/Paris".to_owned(), |near| format!("did you mean `{near}`?"));
+        Failure::input("TM0916", format!("--tz: there is no time zone `{name}`")).help(help)
+    })
 }
 
 /// The files a pattern names, in order.

@@ -13,7 +13,7 @@ use crate::terminal::{Mark, Terminal};
 pub const PROJECT_FILE: &str = r#"# A tidemill project. Every key is optional; the values shown are the defaults.
 # The environment wins: TIDEMILL_LISTEN, TIDEMILL_STORE, … A server's key is read from TIDEMILL_KEY.
 
-# Where `tidemill up` listens: address:port, a loopback address.
+# Where `tidemill up` listens: address:port. An address that others can reach takes a key: `tidemill keys add`.
 # listen = "127.0.0.1:7600"
 
 # Folder of the definitions, one or more YAML documents per file.
@@ -22,11 +22,8 @@ pub const PROJECT_FILE: &str = r#"# A tidemill project. Every key is optional; t
 # Folder of the embedded stores. Back it up while no server runs.
 # store = ".tidemill"
 
-# Source of events that name none, 1 to 128 bytes.
+# Source of events that name none, 1 to 128 bytes; left out, that of the key they are sent with, if it has one.
 # source = "default"
-
-# Memory the engine may use before it spills to disk, in MiB, 64 to 65536.
-# engine_memory_mib = 512
 
 # Requests that `send` and `import` keep in flight, 1 to 16.
 # send_in_flight = 4

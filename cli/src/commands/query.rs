@@ -3,12 +3,10 @@
 use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
-use tidemill_schemas::calendar::{WeekStart, Zone};
 
 use crate::client::{Client, Request, url};
 use crate::failure::{Exit, Failure};
 use crate::json::Json;
-use crate::range::Calendar;
 use crate::render::rows::Rows;
 use crate::render::{self, footer, table};
 use crate::session::Session;
@@ -27,15 +25,16 @@ pub struct Query {
     #[arg(long, value_name = "PERIOD", value_parser = ["minute", "hour", "day", "week", "month", "quarter", "year"])]
     pub every: Option<String>,
 
-    /// The last n days, weeks, months, quarters or years, the running one included: 7d, 4w, 12m, 8q, 2y
+    /// The last n days, weeks, months, quarters or years up to the newest event's: 7d, 4w, 12m, 8q, 2y
+    /// [default: the last 30 of --every]
     #[arg(long, value_name = "7d", conflicts_with_all = ["from", "to"])]
     pub last: Option<String>,
 
-    /// From this date or instant on: 2026-08-01, 2026-08, 2026, 2026-08-01T12:00:00Z
+    /// From this day of the insight's zone on: 2026-08-01, 2026-08, 2026, 2026-08-01T00:00:00Z
     #[arg(long, value_name = "T")]
     pub from: Option<String>,
 
-    /// Up to this date or instant, which is left out
+    /// Up to this day, which is left out
     #[arg(long, value_name = "T")]
     pub to: Option<String>,
 
@@ -96,23 +95,25 @@ impl Query {
 
     /// Asks the server, following its cursors.
     pub async fn answer(&self, client: &Client) -> Result<Answer, Failure> {
-        let path = format!("/v1/insights/{}", url::segment(&self.insight));
-        let insight = client.ask_json(&Request::get(&path)).await?;
-        let zone = Zone::named(insight.text_at("timezone")).unwrap_or_else(Zone::utc);
-        let week_start = if insight.text_at("week_start") == "monday" { WeekStart::Monday } else { WeekStart::Sunday };
-        let calendar = Calendar { zone, week_start, now: crate::wall::now() };
-        let flags = [&self.last, &self.from, &self.to, &self.every].map(|flag| flag.as_deref());
-        let range = calendar.range(flags[0], flags[1], flags[2], flags[3])?;
-        let mut request = Request::get(format!("{path}/series"))
-            .with("from", calendar.zone.rfc3339(range.from))
-            .with("to", calendar.zone.rfc3339(range.to));
-        for (key, value) in [("every", self.every.clone()), ("where", self.filter.clone())] {
-            request = value.map_or(request.clone(), |value| request.with(key, value));
-        }
-        if !self.by.is_empty() {
-            request = request.with("by", self.by.join(","));
+        let mut request = Request::get(format!("/v1/insights/{}/series", url::segment(&self.insight)));
+        let (from, to) = (self.from.as_deref().map(first_day), self.to.as_deref().map(first_day));
+        let (every, last, filter) = (self.every.clone(), self.last.clone(), self.filter.clone());
+        let by = (!self.by.is_empty()).then(|| self.by.join(","));
+        let given = [("from", from), ("to", to), ("last", last), ("every", every), ("by", by), ("where", filter)];
+        for (key, value) in given.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+            request = request.with(key, value);
         }
         Answer::follow(client, &request).await
+    }
+}
+
+/// A month or a year as its first day; what else is written is the server's to read, in the insight's zone.
+fn first_day(text: &str) -> String {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split_once('-') {
+        None if text.len() == 4 && is_number(text) => format!("{text}-01-01"),
+        Some((year, month)) if text.len() == 7 && is_number(year) && is_number(month) => format!("{text}-01"),
+        _ => text.to_owned(),
     }
 }
 

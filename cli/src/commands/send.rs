@@ -20,6 +20,10 @@ pub struct Send {
     /// Files of events, one JSON object per line (or one JSON array); `-` is stdin
     #[arg(required = true, value_name = "FILE|-")]
     files: Vec<PathBuf>,
+
+    /// The source of events that name none [default: `source` of tidemill.toml, else the key's]
+    #[arg(long)]
+    source: Option<String>,
 }
 
 impl Send {
@@ -33,15 +37,21 @@ impl Send {
             return Err(Failure::input("TM0902", format!("there is no file {}", missing.display())));
         }
         let input = |path: PathBuf| if path.as_os_str() == "-" { Input::Stdin } else { Input::File(path) };
-        deliver(session, self.files.into_iter().map(input).collect(), None).await
+        deliver(session, self.files.into_iter().map(input).collect(), self.source).await
     }
 }
 
 /// Sends the inputs, brings pages and totals up to date where there is no server, and says what became of the events.
 pub async fn deliver(session: &Session, inputs: Vec<Input>, source: Option<String>) -> Result<(), Failure> {
     let client = session.client().await?;
+    let source = self::source(session, source);
     let in_flight = session.project().map_or(IN_FLIGHT_DEFAULT, |project| project.settings.send_in_flight);
     deliver_to(&session.terminal, &client, inputs, source, in_flight).await
+}
+
+/// The source of events that name none: the one given, else the project's; `None` leaves it to the server.
+pub fn source(session: &Session, given: Option<String>) -> Option<String> {
+    given.or_else(|| session.project().ok().and_then(|project| project.settings.source))
 }
 
 /// The same through a client that is open already.
@@ -74,6 +84,8 @@ fn report(terminal: &Terminal, summary: &Summary, elapsed: std::time::Duration) 
         return Ok(());
     }
     summary.rejected_lines().iter().for_each(|line| terminal.warn(line));
-    terminal.say("the rejected ones are kept: `tidemill quarantine ls`");
+    if summary.rejected_count() > summary.unsent {
+        terminal.say("what the server rejected is kept: `tidemill quarantine ls`");
+    }
     Err(Failure::silent(Exit::BadInput))
 }

@@ -42,6 +42,11 @@ fn answer(method: &Method, path: &str) -> (StatusCode, &'static str) {
         ("POST", "/v1/backfills") => ok(r#"{"id":"b1","days":3,"insights":["a"],"requests":1}"#),
         ("GET", "/v1/backfills/b1") => ok(r#"{"id":"b1","state":"done","days_total":3,"days_done":3,"failures":[]}"#),
         ("GET", "/v1/quarantine") => ok(r#"{"quarantined":[{"id":"x","code":"TM0102","message":"m"}],"next":null}"#),
+        ("GET", "/v1/keys") => {
+            ok(r#"{"keys":[{"id":"k1","name":"ann","right":"write","source":null,"created_at":"t"}]}"#)
+        }
+        ("POST", "/v1/keys") => ok(r#"{"secret":"tm_write_x","key":{"id":"k1"}}"#),
+        ("DELETE", "/v1/keys/k1") => ok(r#"{"revoked":"k1"}"#),
         ("GET", "/v1/status") => ok(r#"{"events":12017,"dead_letters":2,"lag":[]}"#),
         _ => (
             StatusCode::NOT_FOUND,
@@ -140,6 +145,8 @@ async fn reading_commands_end_well() {
         "show a",
         "explain a",
         "quarantine ls",
+        "keys ls --json",
+        "keys revoke k1",
         "export events --source git",
         "backfill a --from 2026-08",
         "backfill status b1",
@@ -179,6 +186,17 @@ async fn rejected_events_make_exit_code_2() {
     assert_eq!(done.expect_err("rejected").exit, Exit::BadInput);
     assert!(calls[0].starts_with("POST /v1/events?source=shop"));
     assert_eq!(run("send DIR/none.ndjson").await.0.expect_err("missing").code, "TM0902");
+}
+
+#[tokio::test]
+async fn a_keys_secret_is_all_that_is_printed() {
+    let (done, calls, printed) = run_and_read("keys add ann --right write --source shop").await;
+    assert_eq!((done, printed.as_str()), (Ok(()), "tm_write_x\n"));
+    assert_eq!(calls, [r#"POST /v1/keys {"name":"ann","right":"write","source":"shop"}"#]);
+    let (_, _, printed) = run_and_read("keys ls").await;
+    assert!(printed.contains(" k1  ann   write  any     t"), "{printed}");
+    assert_eq!(run("keys add ann --right read --source shop").await.0.expect_err("no limit").code, "TM0924");
+    assert_eq!(run("keys revoke k2").await.0.expect_err("unknown").exit, Exit::BadInput);
 }
 
 #[tokio::test]

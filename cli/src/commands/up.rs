@@ -1,6 +1,6 @@
 //! `tidemill up`: the project's API on this machine, until it is told to stop.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use clap::Args;
 use tokio::net::TcpListener;
@@ -29,27 +29,31 @@ impl Up {
             return Err(Failure::failed("TM0911", format!("this project is being served already, at {url}"))
                 .help("every command finds it there; stop it with ctrl-c where it runs"));
         }
+        let local = Local::open_to(&project, address.ip().is_loopback()).await?;
+        may_serve(address, local.has_keys)?;
         let listener = bind(address).await?;
-        let local = Local::open(&project).await?;
         serve(&session.terminal, &project, local, listener).await
     }
 }
 
-/// Reads an address; refuses one that others can reach, because this version has no keys to ask them for.
+/// Reads an address.
 pub fn address(text: &str) -> Result<SocketAddr, Failure> {
     let text = text.strip_prefix("localhost:").map_or(text.to_owned(), |port| format!("127.0.0.1:{port}"));
     let Ok(address) = text.parse::<SocketAddr>() else {
         return Err(Failure::input("TM0921", format!("`{text}` is no address with a port"))
             .help("write it like 127.0.0.1:7600"));
     };
-    if !address.ip().is_loopback() {
-        return Err(Failure::input(
-            "TM0922",
-            format!("{address} can be reached from other machines, and there are no keys"),
-        )
-        .help("listen on 127.0.0.1 and put a proxy that asks for credentials in front"));
-    }
     Ok(address)
+}
+
+/// Refuses an address that others can reach while there is no key to ask them for.
+pub fn may_serve(address: SocketAddr, has_keys: bool) -> Result<(), Failure> {
+    if address.ip().is_loopback() || has_keys {
+        return Ok(());
+    }
+    let why = format!("{address} can be reached from other machines, and there are no keys to ask them for");
+    let help = "make one first: tidemill keys add NAME --right admin; or listen on 127.0.0.1";
+    Err(Failure::input("TM0922", why).help(help))
 }
 
 /// Takes the port.
@@ -70,7 +74,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 /// Serves, announced in `.tidemill/server.json`, until ctrl-c or SIGTERM.
 pub async fn serve(terminal: &Terminal, project: &Project, local: Local, listener: TcpListener) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(|error| Failure::failed("TM0923", error.to_string()))?;
-    let url = format!("http://{address}");
+    let url = format!("http://{}", reachable(address));
     let announced = server_file::announce(project, &url)?;
     terminal.say(&format!("{} {}", terminal.mark(Mark::Green, "serving"), terminal.mark(Mark::Bold, &url)));
     terminal.say(&format!("  curl -s {url}/v1/insights"));
@@ -79,6 +83,15 @@ pub async fn serve(terminal: &Terminal, project: &Project, local: Local, listene
     let served = local.serve(listener, stopped(terminal.clone())).await;
     drop(announced);
     served
+}
+
+/// The address to find a server by that listens on it: of every address, this machine's own.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(at) if at.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, at.port()).into(),
+        SocketAddr::V6(at) if at.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, at.port()).into(),
+        other => other,
+    }
 }
 
 /// Until ctrl-c or SIGTERM.
@@ -113,11 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_served() {
+    fn without_keys_only_this_machine_is_served() {
         for open in ["0.0.0.0:7600", "192.168.1.4:80", "[::]:7600"] {
-            assert_eq!(address(open).expect_err(open).code, "TM0922");
+            let open = address(open).expect("an address");
+            assert_eq!(may_serve(open, false).expect_err("open").code, "TM0922");
+            assert_eq!(may_serve(open, true), Ok(()));
+            assert!(!reachable(open).ip().is_unspecified());
         }
-        assert!(address("[::1]:7600").is_ok());
+        assert_eq!(may_serve(address("[::1]:7600").expect("loopback"), false), Ok(()));
         assert_eq!(address("7600").expect_err("no address").code, "TM0921");
     }
 }

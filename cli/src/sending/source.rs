@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc::Sender;
 
-use crate::convert::Mapping;
+use crate::convert::Columns;
 use crate::failure::Failure;
 use crate::sending::chunk::{CHUNK_BYTES_MAX, Chunk, Piece};
 
@@ -29,7 +29,7 @@ pub enum Input {
     /// A file of JSON events.
     File(PathBuf),
     /// A CSV or Parquet file.
-    Table(PathBuf, Mapping),
+    Table(PathBuf, Columns),
     /// Standard input.
     Stdin,
     /// Bytes in memory, with a name for messages.
@@ -91,9 +91,9 @@ fn read(input: Input, gather: &mut Gather<'_>, bar: &ProgressBar) -> Result<(), 
     };
     gather.chunk = Chunk::new(name.as_str().into());
     match input {
-        Input::Table(path, mapping) => {
+        Input::Table(path, columns) => {
             bar.inc(Input::File(path.clone()).bytes());
-            crate::convert::lines(&path, &mapping, &mut |row| match row {
+            crate::convert::lines(&path, &columns, &mut |row| match row {
                 crate::convert::Row::Line(number, line) => gather.push(number, line.as_bytes()).is_ok(),
                 crate::convert::Row::Refused(number, code, message) => gather.refuse(number, &code, message).is_ok(),
             })?;

@@ -26,19 +26,17 @@ fn server() -> Client {
         let row = serde_json::to_string(&asked).unwrap_or_default();
         format!(r#"{{"every":"month","rows":[{row}],"completeness":{{"partial":true}},"next":{next}}}"#)
     }
-    let insight = r#"{"insight":"revenue","timezone":"Asia/Kolkata"}"#;
-    let router = Router::new().route("/v1/insights/revenue", get(move || async move { insight }));
-    Client::of_router(router.route("/v1/insights/revenue/series", get(series)))
+    Client::of_router(Router::new().route("/v1/insights/revenue/series", get(series)))
 }
 
 #[tokio::test]
-async fn the_range_is_asked_for_in_the_insights_zone_and_cursors_are_followed() {
+async fn the_range_is_left_to_the_server_and_cursors_are_followed() {
     let answer = query().answer(&server()).await.expect("answered");
     assert!(answer.is_partial());
     assert_eq!(answer.objects.len(), 2);
     let first = &answer.objects[0];
-    assert_eq!(first.text_at("from"), "2026-01-01T00:00:00+05:30");
-    assert_eq!(first.text_at("to"), "2026-03-01T00:00:00+05:30");
+    assert_eq!((first.text_at("from"), first.text_at("to")), ("2026-01-01", "2026-03-01"));
+    assert_eq!(first.get("last"), None);
     assert_eq!((first.text_at("every"), first.text_at("by")), ("month", "country,plan"));
     assert_eq!(answer.objects[1].text_at("cursor"), "more");
     let json = Json::parse(&answer.json()).expect("JSON");
@@ -49,9 +47,30 @@ async fn the_range_is_asked_for_in_the_insights_zone_and_cursors_are_followed() 
 #[tokio::test]
 async fn one_slice_is_passed_on_byte_for_byte() {
     let body = "{ \"rows\" : [ {\"x\":1.50} ],\"next\":null}\n";
-    let router = Router::new()
-        .route("/v1/insights/revenue", get(|| async { "{}" }))
-        .route("/v1/insights/revenue/series", get(move || async move { body }));
+    let router = Router::new().route("/v1/insights/revenue/series", get(move || async move { body }));
     let answer = query().answer(&Client::of_router(router)).await.expect("answered");
     assert_eq!(answer.json(), body.trim_end().as_bytes());
+}
+
+#[tokio::test]
+async fn without_a_range_none_is_asked_for() {
+    let asked = async |query: Query| query.answer(&server()).await.expect("answered").objects[0].to_string();
+    let bare = Query { every: None, from: None, to: None, by: Vec::new(), ..query() };
+    assert_eq!(asked(bare).await, "{}");
+    let last = Query { every: None, last: Some("12m".to_owned()), from: None, to: None, by: Vec::new(), ..query() };
+    assert_eq!(asked(last).await, r#"{"last":"12m"}"#);
+}
+
+#[test]
+fn months_and_years_begin_on_their_first_day() {
+    for (typed, asked) in [
+        ("2026", "2026-01-01"),
+        ("2026-08", "2026-08-01"),
+        ("2026-08-03", "2026-08-03"),
+        ("2026-08-03T00:00:00Z", "2026-08-03T00:00:00Z"),
+        ("1785547800000", "1785547800000"),
+        ("soon", "soon"),
+    ] {
+        assert_eq!(first_day(typed), asked);
+    }
 }
