@@ -18,7 +18,10 @@ struct Route {
 }
 
 const READ_QUERY: &[(&str, &str)] = &[
-    ("from", "first day: 2026-08-01, RFC 3339 or epoch milliseconds at the start of a day in the insight's zone"),
+    (
+        "from",
+        "first day: 2026-08-01, 2026-08 for the first of the month, RFC 3339 or epoch milliseconds at the start of a day in the insight's zone",
+    ),
     ("to", "the first day behind the range, written alike"),
     ("last", "instead of from: 7d, 4w, 12m, 2q or 1y back from the newest event"),
     ("every", "day, week, month, quarter or year; without it the range is one row"),

@@ -21,11 +21,7 @@ const STEPS: [Step; 9] = [
         run: |place| cargo(place, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     },
     Step { name: "test", about: "every test", run: |place| cargo(place, &["test", "--workspace"]) },
-    Step {
-        name: "build",
-        about: "the command",
-        run: |place| cargo(place, &["build", "--workspace"]),
-    },
+    Step { name: "build", about: "the command", run: |place| cargo(place, &["build", "--workspace"]) },
     Step { name: "python", about: "the referee's Python packages", run: python::install },
     Step { name: "referee-check", about: "whether the referee catches what is wrong", run: python::referee_check },
     Step { name: "demo", about: "the demo, from an empty folder", run: demo::run },

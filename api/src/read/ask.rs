@@ -171,11 +171,14 @@ fn range(
     Ok((first, last))
 }
 
-/// The local day that begins at an end of a range.
+/// The local day that begins at an end of a range; a month stands for its first one.
 fn edge(field: &str, text: &str, zone: &Zone) -> Result<Date, Problem> {
     if let Ok(date) = text.parse::<Date>() {
         let supported = (Date::constant(1, 1, 2)..=Date::constant(9999, 12, 29)).contains(&date);
         return if supported { Ok(date) } else { Err(Problem::parameter(format!("`{field}` is out of range"))) };
+    }
+    if let Ok(first) = format!("{text}-01").parse::<Date>() {
+        return Ok(first.max(Date::constant(1, 1, 2)));
     }
     let instant = match text.parse::<i64>() {
         Ok(millis) => Timestamp::from_millis(millis).in_range(),
@@ -183,7 +186,7 @@ fn edge(field: &str, text: &str, zone: &Zone) -> Result<Date, Problem> {
     };
     let instant = instant.ok_or_else(|| {
         Problem::parameter(format!(
-            "`{field}` must be a day (2026-08-01), RFC 3339 with an offset (2026-08-01T00:00:00Z) or epoch milliseconds"
+            "`{field}` must be a day (2026-08-01), a month (2026-08), RFC 3339 with an offset (2026-08-01T00:00:00Z) or epoch milliseconds"
         ))
     })?;
     let date = zone.date_of(instant);

@@ -209,7 +209,7 @@ fn next_steps(terminal: &Terminal) {
     step("tidemill ls", "every insight");
     step("tidemill explain churn", "how one is computed, and why");
     step("tidemill query people --every week --last 20w", "other numbers");
-    step("tidemill query churn --from 2026 --by dir,ext -o csv", "or as a file");
+    step("tidemill query churn --from 2026-01 --by dir,ext -o csv", "or as a file");
     terminal.say(&format!("  ({} events of two public git histories; people are hashed)", count(12_017)));
 }
 
