@@ -5,12 +5,12 @@
 //! schedule is put before it is noted as armed and removed before it is noted as disarmed, so that a crash in between
 //! leaves at worst a tick too many, or silence that the next event after [`QUIET_SECONDS`](crate::dispatch) ends.
 
-use tidemill_ports::{Condition, Context, Effect, Error, Item, Write};
+use tidemill_ports::{Condition, Context, Effect, Entry, Error, Item, When, Write};
 use tidemill_schemas::definition::Definition;
 use tidemill_schemas::keys::{self, Tenant};
 
 use crate::definition_store::Held;
-use crate::dispatch::{self, Activity};
+use crate::dispatch::{self, Activity, Fires, Planned};
 
 /// The activity store of a context.
 #[derive(Clone, Copy)]
@@ -57,7 +57,7 @@ impl<'a> ActivityStore<'a> {
             for entry in dispatch::schedules(tenant, &definitions, now) {
                 // After a silence nothing is trusted to be still there.
                 if activity.armed.insert(entry.name.clone()) || silent {
-                    self.context.schedule.put(entry).await?;
+                    self.put(entry).await?;
                 }
             }
             if silent && !definitions.is_empty() {
@@ -77,9 +77,22 @@ impl<'a> ActivityStore<'a> {
     /// The port's.
     pub async fn fire_now(&self, tenant: &Tenant) -> Result<(), Error> {
         for entry in dispatch::first_firings(tenant, self.context.clock.now()) {
-            self.context.schedule.put(entry).await?;
+            self.put(entry).await?;
         }
         Ok(())
+    }
+
+    /// Puts a schedule.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn put(&self, planned: Planned) -> Result<(), Error> {
+        let payload = serde_json::to_vec(&planned.firing).map_err(|why| Error::Invalid(format!("firing: {why}")))?;
+        let when = match planned.fires {
+            Fires::At(at) => When::At(at),
+            Fires::EveryMinutes(minutes) => When::EveryMinutes(minutes),
+        };
+        self.context.schedule.put(Entry { name: planned.name, when, payload: payload.into() }).await
     }
 
     /// Disarms the schedule `name` if the tenant is quiet.

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use tidemill_ports::{Entry, When};
 use tidemill_schemas::calendar::{Date, Zone, next};
 use tidemill_schemas::definition::{Definition, Refresh};
 use tidemill_schemas::event::DAY_GRACE_MICROS;
@@ -20,6 +19,26 @@ pub const QUIET_SECONDS: i64 = 15 * 60;
 pub const ACTIVITY_SECONDS: i64 = 60;
 /// Minutes between two looks at the days that changed after they had closed.
 pub const REPAIR_MINUTES: u32 = 1;
+
+/// When a planned schedule fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fires {
+    /// Once.
+    At(Timestamp),
+    /// Every so many minutes.
+    EveryMinutes(u32),
+}
+
+/// A schedule to be put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Its name.
+    pub name: String,
+    /// When it fires.
+    pub fires: Fires,
+    /// What it hands to its handler.
+    pub firing: Firing,
+}
 
 /// A tenant's activity: when the last event came, and which schedules are armed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,40 +62,39 @@ impl Activity {
 }
 
 /// The schedules these definitions need while events come.
-pub fn schedules(tenant: &Tenant, definitions: &[&Definition], now: Timestamp) -> Vec<Entry> {
+pub fn schedules(tenant: &Tenant, definitions: &[&Definition], now: Timestamp) -> Vec<Planned> {
     let rates: BTreeSet<Refresh> = definitions.iter().map(|definition| definition.refresh).collect();
     let zones: BTreeMap<&str, &Zone> =
         definitions.iter().map(|definition| (definition.timezone.name(), &definition.timezone)).collect();
     let mut entries = Vec::new();
     for refresh in rates {
         let firing = Firing::Refresh { tenant: tenant.0.clone(), refresh: Some(refresh) };
-        entries.push(entry(tenant, &refresh_name(refresh), When::EveryMinutes(refresh.minutes()), &firing));
+        entries.push(planned(tenant, &refresh_name(refresh), Fires::EveryMinutes(refresh.minutes()), firing));
     }
     if !definitions.is_empty() {
         let firing = Firing::Repair { tenant: tenant.0.clone() };
-        entries.push(entry(tenant, "repair", When::EveryMinutes(REPAIR_MINUTES), &firing));
+        entries.push(planned(tenant, "repair", Fires::EveryMinutes(REPAIR_MINUTES), firing));
     }
-    entries.extend(zones.into_values().map(|zone| rollup_entry(tenant, zone, now)));
+    entries.extend(zones.into_values().map(|zone| rollup(tenant, zone, now)));
     entries
 }
 
 /// What fires once, at once, when schedules are armed: nobody should wait for the first tick.
-pub fn first_firings(tenant: &Tenant, now: Timestamp) -> [Entry; 2] {
+pub fn first_firings(tenant: &Tenant, now: Timestamp) -> [Planned; 2] {
     let refresh = Firing::Refresh { tenant: tenant.0.clone(), refresh: None };
     let repair = Firing::Repair { tenant: tenant.0.clone() };
-    [entry(tenant, "refresh-now", When::At(now), &refresh), entry(tenant, "repair-now", When::At(now), &repair)]
+    [planned(tenant, "refresh-now", Fires::At(now), refresh), planned(tenant, "repair-now", Fires::At(now), repair)]
 }
 
 /// The next daily rollup of a zone.
-pub fn rollup_entry(tenant: &Tenant, zone: &Zone, now: Timestamp) -> Entry {
+pub fn rollup(tenant: &Tenant, zone: &Zone, now: Timestamp) -> Planned {
     let name = format!("rollup-{}", zone.name().replace('/', "."));
     let firing = Firing::Rollup { tenant: tenant.0.clone(), zone: zone.name().to_owned() };
-    entry(tenant, &name, When::At(rollup_after(zone, now)), &firing)
+    planned(tenant, &name, Fires::At(rollup_after(zone, now)), firing)
 }
 
-fn entry(tenant: &Tenant, name: &str, when: When, firing: &Firing) -> Entry {
-    let payload = serde_json::to_vec(firing).expect("a firing is plain text and numbers");
-    Entry { name: format!("{}.{name}", tenant.0), when, payload: payload.into() }
+fn planned(tenant: &Tenant, name: &str, fires: Fires, firing: Firing) -> Planned {
+    Planned { name: format!("{}.{name}", tenant.0), fires, firing }
 }
 
 fn refresh_name(refresh: Refresh) -> String {

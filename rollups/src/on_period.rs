@@ -57,11 +57,11 @@ async fn roll_up(context: &Context, tenant: &Tenant, zone: &Zone) -> Result<(), 
 /// The next firing, if there will be something to roll up; else the first event after silence schedules it.
 async fn schedule_next(context: &Context, tenant: &Tenant, zone: &Zone, closed: Date) -> Result<(), Error> {
     let now = context.clock.now();
-    let entry = dispatch::rollup_entry(tenant, zone, now);
+    let entry = dispatch::rollup(tenant, zone, now);
     let activity = ActivityStore::new(context);
     let since = zone.start_of(tidemill_schemas::calendar::next(closed));
     if activity.get(tenant).await?.last.is_some_and(|last| last >= since) {
-        return context.schedule.put(entry).await;
+        return activity.put(entry).await;
     }
     activity.disarm_if_quiet(tenant, &entry.name).await
 }
