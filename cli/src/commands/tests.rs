@@ -78,7 +78,8 @@ async fn run_and_read(line: &str) -> (Result<(), Failure>, Vec<String>, String) 
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("tidemill.toml"), "").expect("written");
     std::fs::create_dir(folder.path().join("insights")).expect("made");
-    std::fs::write(folder.path().join("insights/a.yaml"), "insight: a").expect("written");
+    let definition = "insight: a\ntype: standard\nfrom: '*'\nmetrics:\n  n: count(*)\n";
+    std::fs::write(folder.path().join("insights/a.yaml"), definition).expect("written");
     std::fs::write(folder.path().join("e.ndjson"), "{\"id\":\"1\"}\n{}\n").expect("written");
     let line = line.replace("DIR", &folder.path().display().to_string());
     let words = ["tidemill"].into_iter().chain(line.split_whitespace());
