@@ -7,3 +7,4 @@ pub mod fault;
 pub mod generator;
 pub mod memory;
 pub mod oracle;
+pub mod world;

@@ -1,7 +1,10 @@
 //! The one integration binary: every behaviour at its boundary.
 
 mod conformance;
+mod day;
+mod doors;
 mod local;
 mod oracle;
 mod runner;
+mod system;
 mod tidy;

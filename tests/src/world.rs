@@ -1,0 +1,199 @@
+//! The whole system in memory: ports, handlers and router, moved by hand.
+//!
+//! In: requests over HTTP, and time. Out: answers. [`World::settle`] delivers what has come up in ever another way: cut
+//! at random, some of it twice, overlapping with what is done. It never waits, and has no time but its clock's.
+
+mod deliver;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request, StatusCode, header};
+use tidemill_aggregator::on_tick::on_tick;
+use tidemill_aggregator::request_store::RequestStore;
+use tidemill_aggregator::snapshot_store::{Series, Snapshot, SnapshotStore};
+use tidemill_ports::{Clock, Context, Outcome};
+use tidemill_rollups::on_period::on_period;
+use tidemill_rollups::on_repair::on_repair;
+use tidemill_schemas::calendar::{Date, Period};
+use tidemill_schemas::keys::Tenant;
+use tidemill_schemas::request::{ComputeSnapshotRequest, Firing, Reason};
+use tidemill_schemas::time::Timestamp;
+use tidemill_schemas::window::{Position, ShardId};
+use tower::ServiceExt;
+
+use crate::fault::Faults;
+use crate::memory::MemoryWorld;
+
+/// Attempts of one thing under faults before the faults are turned off.
+const ATTEMPTS_MAX: u32 = 40;
+/// Bytes of an answer.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Who reads the feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Consumer {
+    Changes,
+    Seal,
+}
+
+/// The system.
+pub struct World {
+    /// The ports themselves, without faults.
+    pub ports: MemoryWorld,
+    /// What fails, and how many calls there were.
+    pub faults: Arc<Faults>,
+    /// The ports as the system sees them.
+    pub context: Arc<Context>,
+    /// What has fired, by name and the time it was scheduled for.
+    pub firings: Vec<(String, Timestamp)>,
+    router: axum::Router,
+    cursors: BTreeMap<(Consumer, ShardId), Position>,
+}
+
+impl World {
+    /// An empty system at `now` without faults, whose feed has so many shards.
+    pub fn new(now: Timestamp, shards: u16) -> World {
+        World::with(now, shards, Faults::none(), true)
+    }
+
+    /// An empty system with faults; `open`: callers without a key may do everything.
+    pub fn with(now: Timestamp, shards: u16, faults: Arc<Faults>, open: bool) -> World {
+        let ports = MemoryWorld::new(now, shards);
+        let context = Arc::new(faults.around(&ports.context()));
+        let router = tidemill_api::router(Arc::clone(&context), open);
+        World { ports, faults, context, firings: Vec::new(), router, cursors: BTreeMap::new() }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// One request over HTTP; `key`: a bearer token.
+    ///
+    /// # Panics
+    /// When the request cannot be built.
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: impl Into<Body>,
+    ) -> (StatusCode, String) {
+        let method = Method::from_bytes(method.as_bytes()).expect("tests know methods");
+        let mut request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        if let Some(key) = key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        let request = request.body(body.into()).expect("tests build requests");
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        let status = response.status();
+        let body = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await.expect("answers end");
+        (status, String::from_utf8(body.to_vec()).expect("answers are text"))
+    }
+
+    /// A request that must succeed; sent again while a store does not answer.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn must(&self, method: &str, path: &str, body: &str) -> String {
+        for attempt in 0.. {
+            self.lose_patience(attempt);
+            let (status, answer) = self.call(method, path, None, body.to_owned()).await;
+            if status.is_success() {
+                return answer;
+            }
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{method} {path}: {answer}\n{body}");
+        }
+        unreachable!("there is always another attempt")
+    }
+
+    /// Sends events as NDJSON; the receipt.
+    pub async fn send(&self, ndjson: &str) -> serde_json::Value {
+        json(&self.must("POST", "/v1/events", ndjson).await)
+    }
+
+    /// Applies a definition under its name.
+    pub async fn apply(&self, name: &str, yaml: &str) -> serde_json::Value {
+        json(&self.must("PUT", &format!("/v1/insights/{name}"), yaml).await)
+    }
+
+    /// The body of a read.
+    pub async fn query(&self, insight: &str, route: &str, parameters: &str) -> String {
+        self.must("GET", &format!("/v1/insights/{insight}/{route}?{parameters}"), "").await
+    }
+
+    /// Asks for all of history of every insight.
+    pub async fn backfill(&self) {
+        self.must("POST", "/v1/backfills", "{}").await;
+    }
+
+    /// Asks for days of an insight as its refresh schedule does: incremental ones are answered from their totals.
+    ///
+    /// # Panics
+    /// When a store fails although there are no faults any more.
+    pub async fn refresh(&self, insight: &str, first: Date, last: Date) {
+        let explained = json(&self.must("GET", &format!("/v1/insights/{insight}"), "").await);
+        let request = ComputeSnapshotRequest {
+            tenant: Tenant::local().0,
+            insight: insight.to_owned(),
+            fingerprint: explained["fingerprint"].as_str().expect("every insight has one").to_owned(),
+            first,
+            last,
+            reason: Reason::Refresh,
+            requested_at: self.now(),
+        };
+        for attempt in 0.. {
+            self.lose_patience(attempt);
+            if RequestStore::new(&self.context).send(std::slice::from_ref(&request)).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Stored snapshots of an insight with the bytes of their states.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    pub async fn stored(&self, insight: &str, first: Date, last: Date) -> BTreeMap<Date, (Snapshot, Vec<u8>)> {
+        let context = self.ports.context();
+        let definitions = tidemill_aggregator::definition_store::DefinitionStore::new(&context);
+        let tenant = Tenant::local();
+        let held = definitions.get(&tenant, insight).await.expect("readable").expect("applied");
+        let series = Series { tenant: &tenant, insight, fingerprint: &held.applied.fingerprint, period: Period::Day };
+        let store = SnapshotStore::new(&context);
+        let mut out = BTreeMap::new();
+        for (date, snapshot) in store.range(&series, first, last).await.expect("readable") {
+            let ranges: Vec<_> = snapshot.header.states.iter().cloned().collect();
+            let bytes = store.blobs(&ranges).await.expect("readable").iter().flat_map(|bytes| bytes.to_vec()).collect();
+            out.insert(date, (snapshot, bytes));
+        }
+        out
+    }
+
+    /// After many attempts nothing fails any more; after many more something is wrong.
+    fn lose_patience(&self, attempt: u32) {
+        if attempt >= ATTEMPTS_MAX {
+            self.faults.stop();
+        }
+        assert!(attempt < 2 * ATTEMPTS_MAX, "it still fails although nothing makes it fail");
+    }
+
+    async fn fire(&self, payload: &[u8], scheduled: Timestamp) -> Outcome {
+        match serde_json::from_slice(payload).expect("our own firing") {
+            Firing::Refresh { tenant, refresh } => on_tick(&self.context, &Tenant(tenant), refresh, scheduled).await,
+            Firing::Repair { tenant } => on_repair(&self.context, &Tenant(tenant)).await,
+            Firing::Rollup { tenant, zone } => on_period(&self.context, &Tenant(tenant), &zone).await,
+        }
+    }
+}
+
+/// JSON of our own.
+///
+/// # Panics
+/// When it is none.
+pub fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|why| panic!("{why}: {text}"))
+}
