@@ -19,6 +19,7 @@ use tidemill_ports::{Context, Error};
 use tidemill_schemas::calendar::{self, Date, Period, Zone, tzdb_version};
 use tidemill_schemas::expression::Column;
 use tidemill_schemas::keys::Tenant;
+use tidemill_schemas::request::Reason;
 use tidemill_schemas::snapshot::{Header, Input};
 use tidemill_schemas::strategy::{Strategy, strategy};
 use tidemill_schemas::time::Timestamp;
@@ -30,6 +31,7 @@ use crate::metric::DayCells;
 use crate::on_request::{Ended, Failure, Work};
 use crate::on_request_commit::{self, COMPUTED_BYTES_MAX, Computed};
 use crate::on_request_totals::{self, Compared};
+use crate::request_store::{RequestStore, Tally};
 use crate::snapshot_store::{COMMIT_SNAPSHOTS_MAX, Series, SnapshotStore};
 use crate::spill_store::FileSpill;
 
@@ -215,8 +217,18 @@ impl<'a> Pass<'a> {
             let scanned = || additive(&cells).ok_or_else(|| Failure::Never("a count leaves 63 bits".to_owned()));
             let compared =
                 on_request_totals::compare(self.context, work, &self.set, date, &computed.states, scanned).await?;
-            if matches!(compared, Compared::Drifted) {
-                computed.verified = Some(false);
+            match compared {
+                Compared::NotCovered | Compared::Equal => {}
+                Compared::MovedOn => computed.verified = None,
+                Compared::Drifted => {
+                    computed.verified = Some(false);
+                    let count = |tally: &mut Tally| {
+                        tally.drift += 1;
+                        true
+                    };
+                    let requests = RequestStore::new(self.context);
+                    requests.count(&work.tenant(), &work.request.insight, count).await?;
+                }
             }
         }
         Ok(computed)
@@ -240,7 +252,7 @@ fn utc_span(zone: &Zone, first: Date, last: Date) -> (Date, Date) {
     (calendar::utc_date(window.start), calendar::utc_date(window.end.plus_micros(-1)))
 }
 
-/// The days of a request that have pages and no current snapshot.
+/// The days of a request that have pages or a snapshot, and no current one.
 async fn wanted(context: &Context, work: &Work, set: &PageSet, sources: &[String]) -> Result<BTreeSet<Date>, Failure> {
     let zone = &work.held.applied.definition.timezone;
     let (first, last) = (work.request.first, work.request.last);
@@ -260,6 +272,12 @@ async fn wanted(context: &Context, work: &Work, set: &PageSet, sources: &[String
         period: Period::Day,
     };
     let stored = SnapshotStore::new(context).range(&series, first, last).await?;
+    // A day may have a snapshot of totals and no page: its last event was withdrawn, or it never had one.
+    days.extend(stored.keys());
+    if work.request.reason == Reason::Rollup {
+        // The rollup looks again, whatever there is: it is what finds totals that went wrong.
+        return Ok(days);
+    }
     days.retain(|day| stored.get(day).is_none_or(|snapshot| !is_current(&snapshot.header, set, zone, *day)));
     Ok(days)
 }

@@ -90,8 +90,10 @@ fn cells_of<'t>(work: &Work, totals: impl Iterator<Item = &'t Total>) -> Result<
 
 /// What comparing a scanned day with its running totals showed.
 pub(crate) enum Compared {
-    /// The totals do not cover the day, or have moved on from what the pages hold.
-    NotComparable,
+    /// The totals do not cover the day: the pages alone speak.
+    NotCovered,
+    /// The totals include changes behind the pages: they say nothing about them.
+    MovedOn,
     /// Equal.
     Equal,
     /// Unequal; the totals were put right.
@@ -111,12 +113,12 @@ pub(crate) async fn compare(
     let store = TotalStore::new(context);
     let (first, last) = utc_span(work.held.applied.definition.timezone.day(date));
     if !covers(&store, work, &tenant, set, first, last).await? {
-        return Ok(Compared::NotComparable);
+        return Ok(Compared::NotCovered);
     }
     let totals = store.day(&work.totals(&tenant), date).await?;
     // A total that includes changes behind the pages says nothing about the pages.
     if !totals.iter().all(|(_, total, _)| set.through.covers(&total.through)) {
-        return Ok(Compared::NotComparable);
+        return Ok(Compared::MovedOn);
     }
     // Totals that don't add up differ from every page.
     if let Ok(cells) = cells_of(work, totals.iter().map(|(_, total, _)| total)) {

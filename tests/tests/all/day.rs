@@ -126,7 +126,6 @@ async fn rollups_that_were_missed_are_made_good() {
 }
 
 #[tokio::test]
-#[ignore = "fails: the drift is not counted; whether the test or the rollup is wrong is not known yet"]
 async fn a_wrong_running_total_is_found_and_healed() {
     let mut world = started("2026-03-01T12:00:00Z", "UTC").await;
     world.send(&order("a", "2026-03-01T12:00:00Z")).await;

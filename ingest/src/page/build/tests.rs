@@ -122,39 +122,3 @@ fn sample() -> Vec<Event> {
     events.insert(0, gone);
     events
 }
-
-/// Prints what decoding and small pages cost; run by hand: `cargo test -p tidemill-ingest costs -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a check"]
-#[allow(clippy::disallowed_methods)]
-fn costs() {
-    use std::time::Instant;
-    let body: String = lines(100_000).iter().map(|event| crate::codec::native::encode(event) + "\n").collect();
-    let start = Instant::now();
-    let events = crate::codec::native::decode(body.as_bytes(), "s", now()).unwrap().events;
-    println!(
-        "decode: {} events of {} bytes, {:?} each",
-        events.len(),
-        body.len() / events.len(),
-        start.elapsed() / 100_000
-    );
-    let events: Vec<Event> = events.into_iter().map(|verdict| verdict.unwrap()).collect();
-    for rows in [50, 2_000, 100_000] {
-        let records = fresh(&events[..rows]);
-        let repeats = (20_000 / rows).max(1) as u32;
-        let start = Instant::now();
-        let mut bytes = 0;
-        for _ in 0..repeats {
-            bytes = encode("s", utc_date(now()), &records, &|_| Type::Text).unwrap().bytes.len();
-        }
-        println!("encode: {rows} rows, {bytes} bytes, {:?}", start.elapsed() / repeats);
-        let page = encode("s", utc_date(now()), &records, &|_| Type::Text).unwrap();
-        let columns = [Column::Name, Column::Property("repo".to_owned()), Column::Property("n".to_owned())].into();
-        let start = Instant::now();
-        for _ in 0..repeats {
-            let wanted = Wanted::Columns { columns: &columns, identity: false };
-            assert!(open(page.bytes.clone(), wanted).unwrap().count() > 0);
-        }
-        println!("read 5 columns: {:?}", start.elapsed() / repeats);
-    }
-}
