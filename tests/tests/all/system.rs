@@ -230,7 +230,8 @@ async fn running_totals_give_what_pages_give() {
         let totals = rows(case.bodies(&world).await);
         finish(&case, &mut world).await;
         assert_eq!(totals, rows(case.bodies(&world).await), "seed {seed}");
-        case.check(&world, &sent, true).await;
+        // Days outside the events' span were refreshed and never backfilled: closing those is the daily rollup's work.
+        case.check(&world, &sent, false).await;
         let explained = world.query(&case.definitions[0].0.name, "explain", "").await;
         assert_eq!(tidemill_tests::world::json(&explained)["drift"], 0, "seed {seed}: {explained}");
     }
