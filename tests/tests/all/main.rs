@@ -3,6 +3,7 @@
 mod conformance;
 mod day;
 mod doors;
+mod golden;
 mod local;
 mod oracle;
 mod runner;
