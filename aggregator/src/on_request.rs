@@ -36,6 +36,11 @@ pub(crate) struct Work {
 }
 
 impl Work {
+    /// The one source its insight reads; `None`: all.
+    pub(crate) fn source(&self) -> Option<&str> {
+        self.held.applied.definition.source.as_deref()
+    }
+
     pub(crate) fn tenant(&self) -> Tenant {
         Tenant(self.request.tenant.clone())
     }

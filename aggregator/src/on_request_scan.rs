@@ -15,17 +15,15 @@ use tidemill_ingest::event_store::EventStore;
 use tidemill_ingest::manifest::{IndexedPage, PageRef, PageSet};
 use tidemill_ingest::page::{self, Wanted};
 use tidemill_ingest::page_store::PageStore;
-use tidemill_ports::{Context, Error};
+use tidemill_ports::Context;
 use tidemill_schemas::calendar::{self, Date, Period, Zone, tzdb_version};
 use tidemill_schemas::expression::Column;
-use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::request::Reason;
 use tidemill_schemas::snapshot::{Header, Input};
 use tidemill_schemas::strategy::{Strategy, strategy};
 use tidemill_schemas::time::Timestamp;
 
 use crate::additive::additive;
-use crate::definition_store::Held;
 use crate::fold::{Fold, Limits};
 use crate::metric::DayCells;
 use crate::on_request::{Ended, Failure, Work};
@@ -45,14 +43,6 @@ pub(crate) struct Job {
     pub work: Work,
     /// The local days that have to be computed: those with pages, whose snapshot is not current.
     pub days: BTreeSet<Date>,
-}
-
-/// The sources an insight reads.
-pub(crate) async fn sources(pages: &PageStore<'_>, tenant: &Tenant, held: &Held) -> Result<Vec<String>, Error> {
-    match &held.applied.definition.source {
-        Some(source) => Ok(vec![source.clone()]),
-        None => pages.sources(tenant).await,
-    }
 }
 
 /// Computes the days of every job in one pass; one end per job.
@@ -96,7 +86,7 @@ impl<'a> Pass<'a> {
         let mut by_job = Vec::new();
         let (mut first, mut last) = (Date::MAX, Date::MIN);
         for job in &jobs {
-            let sources = sources(&pages, &tenant, &job.work.held).await?;
+            let sources = pages.sources_of(&tenant, job.work.source()).await?;
             all_sources.extend(sources.iter().cloned());
             by_job.push(sources);
             let (from, to) = utc_span(job.zone(), job.work.request.first, job.work.request.last);

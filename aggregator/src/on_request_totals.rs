@@ -18,7 +18,6 @@ use crate::fold::FoldError;
 use crate::metric::DayCells;
 use crate::on_request::{Failure, Work, may_use_totals};
 use crate::on_request_commit::{self, Computed};
-use crate::on_request_scan::sources;
 use crate::states;
 use crate::total_store::{Total, TotalStore, TotalsOf};
 
@@ -44,7 +43,7 @@ pub(crate) async fn try_totals(context: &Context, work: &Work) -> Result<bool, F
     let window = zone.days(work.request.first, work.request.last);
     let (first, last) = utc_span(window);
     let pages = PageStore::new(context);
-    let sources = sources(&pages, &tenant, &work.held).await?;
+    let sources = pages.sources_of(&tenant, work.source()).await?;
     let set = pages.pages(&tenant, &sources, first, last).await?;
     if !covers(&store, work, &tenant, &set, first, last).await? {
         return Ok(false);

@@ -205,6 +205,17 @@ impl<'a> PageStore<'a> {
         Ok(seen.into_keys().map(|(source, _)| source).collect::<BTreeSet<_>>().into_iter().collect())
     }
 
+    /// The sources an insight reads: the one it names, or all.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn sources_of(&self, tenant: &Tenant, named: Option<&str>) -> Result<Vec<String>, Error> {
+        match named {
+            Some(source) => Ok(vec![source.to_owned()]),
+            None => self.sources(tenant).await,
+        }
+    }
+
     /// What was seen of each (source, event name).
     ///
     /// # Errors

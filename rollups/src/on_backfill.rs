@@ -113,10 +113,7 @@ async fn wanted(context: &Context, tenant: &Tenant, ask: &Ask) -> Result<Vec<Hel
 async fn span(context: &Context, tenant: &Tenant, held: &Held) -> Result<Option<(Date, Date)>, Error> {
     let pages = PageStore::new(context);
     let definition = &held.applied.definition;
-    let sources = match &definition.source {
-        Some(source) => vec![source.clone()],
-        None => pages.sources(tenant).await?,
-    };
+    let sources = pages.sources_of(tenant, definition.source.as_deref()).await?;
     let mut all: Option<(Date, Date)> = None;
     for source in sources {
         if let Some((first, last)) = pages.span(tenant, &source).await? {

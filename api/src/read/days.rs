@@ -33,20 +33,12 @@ pub struct Days {
     pub completeness: Completeness,
 }
 
-/// The sources an insight reads.
-async fn sources(pages: &PageStore<'_>, tenant: &Tenant, held: &Held) -> Result<Vec<String>, Error> {
-    match &held.applied.definition.source {
-        Some(source) => Ok(vec![source.clone()]),
-        None => pages.sources(tenant).await,
-    }
-}
-
 /// The local day of the newest event an insight could read.
 pub async fn newest(context: &Context, tenant: &Tenant, held: &Held) -> Result<Option<Date>, Error> {
     let pages = PageStore::new(context);
     let definition = &held.applied.definition;
     let mut newest: Option<Date> = None;
-    for source in sources(&pages, tenant, held).await? {
+    for source in pages.sources_of(tenant, held.applied.definition.source.as_deref()).await? {
         if let Some((_, last)) = pages.span(tenant, &source).await? {
             newest = newest.max(Some(last));
         }
@@ -75,7 +67,7 @@ impl Days {
         let sealed = EventStore::new(context).watermark(now, &pages.heads().await?).await?;
         let mut changed: BTreeMap<Date, Through> = BTreeMap::new();
         let (first, last) = utc_span(ask);
-        for source in sources(&pages, tenant, held).await? {
+        for source in pages.sources_of(tenant, held.applied.definition.source.as_deref()).await? {
             for (day, PageDay { through, .. }) in pages.page_days(tenant, &source, first, last).await? {
                 let held = changed.entry(day).or_default();
                 through.0.iter().for_each(|(shard, position)| held.advance(shard, *position));
