@@ -4,6 +4,7 @@
 //! One dispatch per insight and scheduled time. It touches no events, and never waits for the engine.
 
 use tidemill_ports::{Condition, Context, Effect, Error, Item, Outcome, Write};
+use tidemill_schemas::calendar::Period;
 use tidemill_schemas::definition::Refresh;
 use tidemill_schemas::keys::{self, Tenant};
 use tidemill_schemas::request::{ComputeSnapshotRequest, Reason};
@@ -54,6 +55,7 @@ fn request(tenant: &Tenant, held: &Held, scheduled: Timestamp, now: Timestamp) -
         tenant: tenant.0.clone(),
         insight: held.applied.definition.name.clone(),
         fingerprint: held.applied.fingerprint.clone(),
+        period: Period::Day,
         first: day,
         last: day,
         reason: Reason::Refresh,

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use tidemill_aggregator::definition_store::Held;
 use tidemill_aggregator::request_store::RequestOutcome;
-use tidemill_schemas::calendar::Date;
+use tidemill_schemas::calendar::{Date, Period};
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::request::{ComputeSnapshotRequest, Reason};
 use tidemill_schemas::time::Timestamp;
@@ -91,6 +91,7 @@ impl Backfill {
             tenant: tenant.0.clone(),
             insight: part.insight.clone(),
             fingerprint: part.fingerprint.clone(),
+            period: Period::Day,
             first: part.first,
             last: part.last,
             reason: Reason::Backfill(self.id.clone()),

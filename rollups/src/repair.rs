@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use tidemill_aggregator::definition_store::Held;
 use tidemill_aggregator::dispatch::spans;
 use tidemill_ingest::manifest::DirtyDay;
-use tidemill_schemas::calendar::{self, Date, Zone};
+use tidemill_schemas::calendar::{self, Date, Period, Zone};
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::request::{ComputeSnapshotRequest, REQUEST_DAYS_MAX, Reason};
 use tidemill_schemas::time::Timestamp;
@@ -61,6 +61,7 @@ pub fn requests(
                 tenant: tenant.0.clone(),
                 insight: held.applied.definition.name.clone(),
                 fingerprint: held.applied.fingerprint.clone(),
+                period: Period::Day,
                 first,
                 last,
                 reason: reason.clone(),

@@ -150,10 +150,11 @@ pub enum WeekStart {
 }
 
 /// What rows are grouped by in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Period {
-    /// One local day: what is computed and kept.
+    /// One local day: what is computed from events.
+    #[default]
     Day,
     /// Seven days from the insight's week start.
     Week,
@@ -196,6 +197,11 @@ impl Period {
             Period::Quarter => first.checked_add(jiff::Span::new().months(2)).map_or(first, civil::Date::last_of_month),
             Period::Year => first.last_of_year(),
         }
+    }
+
+    /// Whether this is a single day.
+    pub fn is_day(&self) -> bool {
+        *self == Period::Day
     }
 
     /// The word users type.

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::calendar::Date;
+use crate::calendar::{Date, Period};
 use crate::definition::Refresh;
 use crate::time::Timestamp;
 
 /// Local days one request may span.
 pub const REQUEST_DAYS_MAX: usize = 366;
 
-/// Compute the snapshots of these local days.
+/// Compute the snapshots of these local days, or of these longer periods by folding their days.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComputeSnapshotRequest {
     /// Whose.
@@ -18,9 +18,12 @@ pub struct ComputeSnapshotRequest {
     pub insight: String,
     /// The definition it was asked for; another one makes the request stale.
     pub fingerprint: String,
-    /// First local day.
+    /// Which kind of period is computed. Requests stored before there were longer periods name none: days.
+    #[serde(default, skip_serializing_if = "Period::is_day")]
+    pub period: Period,
+    /// First local day; of a longer period, the first day of the first one.
     pub first: Date,
-    /// Last local day, included.
+    /// Last local day, included; of longer periods, the last day of the last one.
     pub last: Date,
     /// Why.
     pub reason: Reason,

@@ -134,6 +134,7 @@ fn requests_load() {
         tenant: "default".to_owned(),
         insight: "revenue".to_owned(),
         fingerprint: "0123456789abcdef0123456789abcdef".to_owned(),
+        period: Period::Day,
         first: day(),
         last: Date::new(2026, 4, 2).unwrap(),
         reason,

@@ -140,6 +140,7 @@ impl World {
             tenant: Tenant::local().0,
             insight: insight.to_owned(),
             fingerprint: explained["fingerprint"].as_str().expect("every insight has one").to_owned(),
+            period: Period::Day,
             first,
             last,
             reason: Reason::Refresh,
