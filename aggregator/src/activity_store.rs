@@ -54,7 +54,10 @@ impl<'a> ActivityStore<'a> {
             let now = self.context.clock.now();
             let (mut activity, rank) = self.load(tenant).await?;
             let silent = activity.is_quiet(now);
-            for entry in dispatch::schedules(tenant, &definitions, now) {
+            for mut entry in dispatch::schedules(tenant, &definitions, now) {
+                if let Fires::At(at) = &mut entry.fires {
+                    *at = *activity.due.entry(entry.name.clone()).or_insert(*at);
+                }
                 // After a silence nothing is trusted to be still there.
                 if activity.armed.insert(entry.name.clone()) || silent {
                     self.put(entry).await?;
@@ -82,6 +85,35 @@ impl<'a> ActivityStore<'a> {
         Ok(())
     }
 
+    /// Has the repair run once, now.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn repair_now(&self, tenant: &Tenant) -> Result<(), Error> {
+        let [_, repair] = dispatch::first_firings(tenant, self.context.clock.now());
+        self.put(repair).await
+    }
+
+    /// Puts the next firing of a rollup that has come through.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn put_next(&self, tenant: &Tenant, planned: Planned) -> Result<(), Error> {
+        let Fires::At(at) = planned.fires else { return self.put(planned).await };
+        let name = planned.name.clone();
+        self.put(planned).await?;
+        loop {
+            let (mut activity, rank) = self.load(tenant).await?;
+            if activity.due.insert(name.clone(), at) == Some(at) {
+                return Ok(());
+            }
+            match self.save(tenant, &activity, rank).await {
+                Err(Error::Conflict(_)) => {}
+                other => return other,
+            }
+        }
+    }
+
     /// Puts a schedule.
     ///
     /// # Errors
@@ -106,6 +138,7 @@ impl<'a> ActivityStore<'a> {
         }
         self.context.schedule.remove(name).await?;
         activity.armed.remove(name);
+        activity.due.remove(name);
         match self.save(tenant, &activity, rank).await {
             // Events came just now; whoever noted them trusts the schedule to be there, so the next touch must not.
             Err(Error::Conflict(_)) => self.forget(tenant, name).await,
@@ -118,6 +151,7 @@ impl<'a> ActivityStore<'a> {
         loop {
             let (mut activity, rank) = self.load(tenant).await?;
             activity.armed.remove(name);
+            activity.due.remove(name);
             activity.last = None;
             match self.save(tenant, &activity, rank).await {
                 Err(Error::Conflict(_)) => {}

@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use tidemill_schemas::calendar::{Date, Zone, next};
+use tidemill_schemas::calendar::{Date, Period, WeekStart, Zone};
 use tidemill_schemas::definition::{Definition, Refresh};
-use tidemill_schemas::event::DAY_GRACE_MICROS;
 use tidemill_schemas::keys::Tenant;
-use tidemill_schemas::request::Firing;
+use tidemill_schemas::request::{ComputeSnapshotRequest, Firing};
 use tidemill_schemas::time::Timestamp;
+
+use crate::periods;
 
 /// Seconds without an event after which schedules are disarmed.
 pub const QUIET_SECONDS: i64 = 15 * 60;
@@ -47,6 +48,9 @@ pub struct Activity {
     pub last: Option<Timestamp>,
     /// Names of armed schedules.
     pub armed: BTreeSet<String>,
+    /// Rollups to come, by name: arming again never puts one off that did not come through yet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub due: BTreeMap<String, Timestamp>,
 }
 
 impl Activity {
@@ -64,8 +68,8 @@ impl Activity {
 /// The schedules these definitions need while events come.
 pub fn schedules(tenant: &Tenant, definitions: &[&Definition], now: Timestamp) -> Vec<Planned> {
     let rates: BTreeSet<Refresh> = definitions.iter().map(|definition| definition.refresh).collect();
-    let zones: BTreeMap<&str, &Zone> =
-        definitions.iter().map(|definition| (definition.timezone.name(), &definition.timezone)).collect();
+    let rolled_up: BTreeMap<(&str, Period, &str), (&Zone, WeekStart)> =
+        definitions.iter().flat_map(|definition| rolled_up(definition)).collect();
     let mut entries = Vec::new();
     for refresh in rates {
         let firing = Firing::Refresh { tenant: tenant.0.clone(), refresh: Some(refresh) };
@@ -75,8 +79,18 @@ pub fn schedules(tenant: &Tenant, definitions: &[&Definition], now: Timestamp) -
         let firing = Firing::Repair { tenant: tenant.0.clone() };
         entries.push(planned(tenant, "repair", Fires::EveryMinutes(REPAIR_MINUTES), firing));
     }
-    entries.extend(zones.into_values().map(|zone| rollup(tenant, zone, now)));
+    let rollups = rolled_up.into_iter().map(|((_, period, _), (zone, start))| rollup(tenant, zone, period, start, now));
+    entries.extend(rollups);
     entries
+}
+
+/// The rollups a definition takes part in. Only weeks depend on the day they start on.
+fn rolled_up(definition: &Definition) -> impl Iterator<Item = ((&str, Period, &str), (&Zone, WeekStart))> {
+    let zone = &definition.timezone;
+    [Period::Day, Period::Week, Period::Month, Period::Quarter, Period::Year].into_iter().map(move |period| {
+        let start = if period == Period::Week { definition.week_start } else { WeekStart::default() };
+        ((zone.name(), period, start.word()), (zone, start))
+    })
 }
 
 /// What fires once, at once, when schedules are armed: nobody should wait for the first tick.
@@ -86,11 +100,32 @@ pub fn first_firings(tenant: &Tenant, now: Timestamp) -> [Planned; 2] {
     [planned(tenant, "refresh-now", Fires::At(now), refresh), planned(tenant, "repair-now", Fires::At(now), repair)]
 }
 
-/// The next daily rollup of a zone.
-pub fn rollup(tenant: &Tenant, zone: &Zone, now: Timestamp) -> Planned {
-    let name = format!("rollup-{}", zone.name().replace('/', "."));
-    let firing = Firing::Rollup { tenant: tenant.0.clone(), zone: zone.name().to_owned() };
-    planned(tenant, &name, Fires::At(rollup_after(zone, now)), firing)
+/// A look at what changed, once, at `at`.
+pub fn repair_at(tenant: &Tenant, at: Timestamp) -> Planned {
+    let firing = Firing::Repair { tenant: tenant.0.clone() };
+    planned(tenant, "repair-later", Fires::At(at), firing)
+}
+
+/// A request that goes to the engine again, at `at`: for delays that no queue keeps.
+pub fn again_at(tenant: &Tenant, request: &ComputeSnapshotRequest, at: Timestamp) -> Planned {
+    let (insight, period, first) = (&request.insight, request.period.word(), request.first);
+    // The name is unique per period and short enough for any scheduler.
+    let hash = xxhash_rust::xxh3::xxh3_64(format!("{insight} {}", request.fingerprint).as_bytes());
+    let name = format!("again-{hash:016x}-{period}-{first}");
+    planned(tenant, &name, Fires::At(at), Firing::Again { request: request.clone() })
+}
+
+/// The next rollup of a zone and kind of period.
+pub fn rollup(tenant: &Tenant, zone: &Zone, period: Period, week_start: WeekStart, now: Timestamp) -> Planned {
+    let kind = match (period, week_start) {
+        (Period::Day, _) => String::new(),
+        (Period::Week, WeekStart::Monday) => "week-monday-".to_owned(),
+        (period, _) => format!("{}-", period.word()),
+    };
+    let name = format!("rollup-{kind}{}", zone.name().replace('/', "."));
+    let fires = Fires::At(periods::next_firing(zone, period, week_start, now));
+    let firing = Firing::Rollup { tenant: tenant.0.clone(), zone: zone.name().to_owned(), period, week_start };
+    planned(tenant, &name, fires, firing)
 }
 
 fn planned(tenant: &Tenant, name: &str, fires: Fires, firing: Firing) -> Planned {
@@ -111,27 +146,9 @@ pub fn repair_entry_name(tenant: &Tenant) -> String {
     format!("{}.repair", tenant.0)
 }
 
-/// When a local day is rolled up: an hour after its end, as an instant. For UTC that is 01:00.
-pub fn rollup_time(zone: &Zone, day: Date) -> Timestamp {
-    zone.start_of(next(day)).plus_micros(DAY_GRACE_MICROS)
-}
-
-/// The first rollup of a zone after `now`.
-pub fn rollup_after(zone: &Zone, now: Timestamp) -> Timestamp {
-    let mut day = last_closed(zone, now);
-    loop {
-        day = next(day);
-        let at = rollup_time(zone, day);
-        if at > now {
-            return at;
-        }
-    }
-}
-
 /// The last local day whose rollup time has come.
 pub fn last_closed(zone: &Zone, now: Timestamp) -> Date {
-    let running = zone.date_of(now.plus_micros(-DAY_GRACE_MICROS));
-    running.yesterday().unwrap_or(running)
+    periods::last_closed(zone, Period::Day, WeekStart::default(), now)
 }
 
 /// Spans of dates, each at most `days_max` long, that hold all of `days`; gaps of up to `gap_days_max` are bridged.

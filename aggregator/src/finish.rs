@@ -9,9 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidemill_schemas::snapshot::{Detail, Digest, Group, GroupRow, SNAPSHOT_FORMAT};
 use tidemill_schemas::value::Value;
 
+use crate::content::Content;
 use crate::fold::FoldError;
 use crate::metric::{Cell, DayCells, GroupKey};
 use crate::plan::Plan;
+use crate::spill::SharedSpill;
+use crate::states::open;
+
+/// Groups held while the top ones are looked for, on top of twice those.
+const RANKED_GROUPS_MIN: usize = 1024;
 
 /// The headline of a day (or of days merged).
 ///
@@ -38,7 +44,63 @@ pub fn detail(plan: &Plan, day: &DayCells) -> Result<Detail, FoldError> {
         values.push((key, first_value(plan, cell)?));
     }
     let top = rank(values, plan.top);
-    Ok(Detail { format: SNAPSHOT_FORMAT, groups: day.groups.len() as u64, rows: group_rows(plan, &day.groups, &top)? })
+    Ok(Detail {
+        format: SNAPSHOT_FORMAT,
+        groups: day.groups.len() as u64,
+        rows: group_rows(plan, &day.groups, &top, None)?,
+    })
+}
+
+/// [`detail`] of states wherever they lie: one walk to find the top groups, one to write them down. Memory holds those
+/// and the merged rest, whose long sets lie in `spill`.
+///
+/// # Errors
+/// As [`digest`].
+pub fn detail_of(plan: &Plan, states: &Content, spill: &SharedSpill) -> Result<Detail, FoldError> {
+    let mut top: Vec<(GroupKey, Value)> = Vec::new();
+    let mut count = 0;
+    let (_, mut groups) = open(states)?;
+    while let Some((key, cell)) = groups.next_group()? {
+        count += 1;
+        if !is_null(&key) {
+            top.push((key, first_value(plan, &cell)?));
+        }
+        if top.len() > 2 * plan.top + RANKED_GROUPS_MIN {
+            keep_top(&mut top, plan.top);
+        }
+    }
+    keep_top(&mut top, plan.top);
+    let places: BTreeMap<&GroupKey, usize> = top.iter().enumerate().map(|(place, (key, _))| (key, place)).collect();
+    let (mut listed, mut null, mut other) = (BTreeMap::new(), None, None);
+    let (_, mut groups) = open(states)?;
+    while let Some((key, cell)) = groups.next_group()? {
+        if is_null(&key) {
+            null = Some(group_row(plan, Group::Key(key), &cell)?);
+        } else if let Some(place) = places.get(&key) {
+            listed.insert(*place, group_row(plan, Group::Key(key), &cell)?);
+        } else {
+            let other = other.get_or_insert_with(|| Cell::empty(plan));
+            other.merge(cell)?;
+            other.bound(spill)?;
+        }
+    }
+    let mut rows: Vec<GroupRow> = listed.into_values().collect();
+    if let Some(mut other) = other {
+        other.settle(spill)?;
+        rows.push(group_row(plan, Group::Other, &other)?);
+    }
+    rows.extend(null);
+    Ok(Detail { format: SNAPSHOT_FORMAT, groups: count, rows })
+}
+
+fn keep_top(groups: &mut Vec<(GroupKey, Value)>, top: usize) {
+    // Null is the least value, so it comes last.
+    groups.sort_by(|(a, x), (b, y)| y.cmp(x).then_with(|| a.cmp(b)));
+    groups.truncate(top);
+}
+
+fn group_row(plan: &Plan, group: Group, cell: &Cell) -> Result<GroupRow, FoldError> {
+    Ok(GroupRow { group, events: cell.events, values: cell.values(plan)? })
 }
 
 /// The value groups are ranked by.
@@ -63,27 +125,28 @@ pub(crate) fn group_rows(
     plan: &Plan,
     groups: &BTreeMap<GroupKey, Cell>,
     top: &[&GroupKey],
+    spill: Option<&SharedSpill>,
 ) -> Result<Vec<GroupRow>, FoldError> {
-    let row = |group: Group, cell: &Cell| -> Result<GroupRow, FoldError> {
-        Ok(GroupRow { group, events: cell.events, values: cell.values(plan)? })
-    };
     let mut rows = Vec::with_capacity(top.len() + 2);
     for key in top {
         if let Some(cell) = groups.get(*key) {
-            rows.push(row(Group::Key((*key).clone()), cell)?);
+            rows.push(group_row(plan, Group::Key((*key).clone()), cell)?);
         }
     }
     let listed: BTreeSet<&GroupKey> = top.iter().copied().collect();
     let mut other: Option<Cell> = None;
-    for (key, cell) in groups.iter().filter(|(key, _)| !is_null(key) && !listed.contains(key)) {
-        debug_assert!(!listed.contains(key));
-        other.get_or_insert_with(|| Cell::empty(plan)).merge(cell.clone())?;
+    for (_, cell) in groups.iter().filter(|(key, _)| !is_null(key) && !listed.contains(key)) {
+        let other = other.get_or_insert_with(|| Cell::empty(plan));
+        other.merge(cell.clone())?;
+        if let Some(spill) = spill {
+            other.bound(spill)?;
+        }
     }
     if let Some(other) = &other {
-        rows.push(row(Group::Other, other)?);
+        rows.push(group_row(plan, Group::Other, other)?);
     }
     if let Some((key, cell)) = groups.iter().find(|(key, _)| is_null(key)) {
-        rows.push(row(Group::Key(key.clone()), cell)?);
+        rows.push(group_row(plan, Group::Key(key.clone()), cell)?);
     }
     Ok(rows)
 }

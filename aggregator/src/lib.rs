@@ -8,7 +8,9 @@
 pub mod activity_store;
 pub mod additive;
 mod columns;
+pub mod content;
 pub mod definition_store;
+pub mod dirty_period_store;
 pub mod dispatch;
 pub mod eval;
 pub mod finish;
@@ -21,6 +23,7 @@ mod on_request_commit;
 mod on_request_scan;
 mod on_request_totals;
 pub mod on_tick;
+pub mod periods;
 pub mod plan;
 pub mod range;
 pub mod request_store;

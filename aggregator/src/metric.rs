@@ -18,6 +18,7 @@ use tidemill_schemas::value::Value;
 
 use crate::fold::FoldError;
 use crate::plan::Plan;
+use crate::spill::SharedSpill;
 use sketch::Sketch;
 use sorted::{Counted, Member, Sorted};
 use wide::Wide;
@@ -147,6 +148,30 @@ impl State {
         Ok(())
     }
 
+    /// See [`Sorted::bound`].
+    ///
+    /// # Errors
+    /// The spill's own.
+    pub fn bound(&mut self, spill: &SharedSpill) -> io::Result<()> {
+        match self {
+            State::Distinct(members) => members.bound(spill),
+            State::Quantile(values) => values.bound(spill),
+            _ => Ok(()),
+        }
+    }
+
+    /// See [`Sorted::settle`].
+    ///
+    /// # Errors
+    /// The spill's own.
+    pub fn settle(&mut self, spill: &SharedSpill) -> io::Result<()> {
+        match self {
+            State::Distinct(members) => members.settle(spill),
+            State::Quantile(values) => values.settle(spill),
+            _ => Ok(()),
+        }
+    }
+
     /// What the metric shows. `metric` names it in errors.
     ///
     /// # Errors
@@ -239,6 +264,22 @@ impl Cell {
             held.merge(more)?;
         }
         Ok(())
+    }
+
+    /// See [`Sorted::bound`].
+    ///
+    /// # Errors
+    /// The spill's own.
+    pub fn bound(&mut self, spill: &SharedSpill) -> io::Result<()> {
+        self.states.iter_mut().try_for_each(|state| state.bound(spill))
+    }
+
+    /// See [`Sorted::settle`].
+    ///
+    /// # Errors
+    /// The spill's own.
+    pub fn settle(&mut self, spill: &SharedSpill) -> io::Result<()> {
+        self.states.iter_mut().try_for_each(|state| state.settle(spill))
     }
 
     /// The metric values, in the definition's order.

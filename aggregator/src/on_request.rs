@@ -47,11 +47,11 @@ impl Work {
 }
 
 /// How a piece of work ended.
-pub(crate) type Ended = Result<(), Failure>;
+pub type Ended = Result<(), Failure>;
 
 /// Why a piece of work did not succeed.
 #[derive(Clone, Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The definition changed: nobody wants these numbers any more.
     Stale,
     /// Trying again can help.
@@ -83,15 +83,15 @@ pub async fn on_request(context: &Context, messages: &[Message]) -> Vec<Outcome>
     let mut scans = Vec::new();
     for work in works {
         match on_request_totals::try_totals(context, &work).await {
-            Ok(true) => outcomes[work.index] = end(context, &work, Ok(())).await,
+            Ok(true) => outcomes[work.index] = end(context, &work.request, Ok(())).await,
             Ok(false) => scans.push(work),
-            Err(failure) => outcomes[work.index] = end(context, &work, Err(failure)).await,
+            Err(failure) => outcomes[work.index] = end(context, &work.request, Err(failure)).await,
         }
     }
     for group in together(scans) {
         let ended = on_request_scan::scan(context, &group).await;
         for (job, ended) in group.into_iter().zip(ended) {
-            outcomes[job.work.index] = end(context, &job.work, ended).await;
+            outcomes[job.work.index] = end(context, &job.work.request, ended).await;
         }
     }
     outcomes
@@ -134,18 +134,18 @@ async fn stale(context: &Context, request: &ComputeSnapshotRequest) -> Result<()
     requests.ended(request, None).await
 }
 
-/// Keeps how a piece of work ended, and turns it into the delivery's outcome.
-async fn end(context: &Context, work: &Work, ended: Ended) -> Outcome {
+/// Keeps how a request ended, and turns it into the delivery's outcome.
+pub async fn end(context: &Context, request: &ComputeSnapshotRequest, ended: Ended) -> Outcome {
     let requests = RequestStore::new(context);
     let kept = match ended {
-        Ok(()) => requests.ended(&work.request, None).await,
-        Err(Failure::Stale) => stale(context, &work.request).await,
+        Ok(()) => requests.ended(request, None).await,
+        Err(Failure::Stale) => stale(context, request).await,
         Err(Failure::Never(why)) => {
-            tracing::error!(insight = work.request.insight, why, "not computed");
-            requests.ended(&work.request, Some(why)).await
+            tracing::error!(insight = request.insight, why, "not computed");
+            requests.ended(request, Some(why)).await
         }
         Err(Failure::Again(why)) => {
-            tracing::warn!(insight = work.request.insight, why, "the request will be tried again");
+            tracing::warn!(insight = request.insight, why, "the request will be tried again");
             return Outcome::RetryFrom(Position::default());
         }
     };

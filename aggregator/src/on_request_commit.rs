@@ -1,21 +1,27 @@
 //! The engine's last step: computed days become published snapshots.
 //!
 //! In: computed days of one insight. Out: blobs first, then header and digest in one conditional group with the check
-//! that the definition is still the one they were computed for. A stored snapshot that includes more stays.
+//! that the definition is still the one they were computed for, and marks on the closed periods that hold a day that
+//! changed. A stored snapshot that includes more stays.
 
 use bytes::Bytes;
-use tidemill_ports::{Context, Error};
-use tidemill_schemas::calendar::{Date, Period, tzdb_version};
+use tidemill_ports::{Context, Error, GROUP_WRITES_MAX, Write};
+use tidemill_schemas::calendar::{Date, Period, Zone, tzdb_version};
 use tidemill_schemas::keys::Tenant;
+use tidemill_schemas::request::Reason;
 use tidemill_schemas::snapshot::{BlobRange, Digest, Header, Input, SNAPSHOT_FORMAT};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::Through;
 
+use crate::content::{Content, Place};
 use crate::definition_store::DefinitionStore;
+use crate::dirty_period_store;
 use crate::finish;
 use crate::metric::DayCells;
 use crate::on_request::{Failure, Work};
+use crate::periods;
 use crate::snapshot_store::{COMMIT_SNAPSHOTS_MAX, Series, Snapshot, SnapshotStore};
+use crate::spill_store::scratch;
 use crate::states;
 
 /// Bytes of computed days held before they are published.
@@ -31,36 +37,49 @@ pub(crate) struct Computed {
     /// The headline.
     pub digest: Digest,
     /// The groups, as JSON; empty without a breakdown.
-    pub detail: Vec<u8>,
+    pub detail: Content,
     /// The mergeable states.
-    pub states: Vec<u8>,
+    pub states: Content,
     /// What it was computed from.
     pub input: Input,
     /// Hash of the page set; empty for totals.
     pub pages: String,
     /// See [`Header::verified`].
     pub verified: Option<bool>,
+    /// The last position, per shard, that brought a page of the day; empty for totals.
+    pub changed: Through,
 }
 
 impl Computed {
     /// Finishes a day's cells.
     pub fn of(work: &Work, date: Date, cells: &DayCells) -> Result<Computed, Failure> {
         let never = |why: &dyn std::fmt::Display| Failure::Never(why.to_string());
-        let encoded = states::to_bytes(cells).map_err(|why| Failure::Again(why.to_string()))?;
+        let spill = scratch();
+        let states = states::to_content(cells, spill.clone()).map_err(|why| Failure::Again(why.to_string()))?;
         let digest = finish::digest(&work.plan, cells).map_err(|why| never(&why))?;
         let detail = if work.held.applied.definition.by.is_empty() {
             Vec::new()
         } else {
-            let detail = finish::detail(&work.plan, cells).map_err(|why| never(&why))?;
+            let detail = finish::detail_of(&work.plan, &states, &spill).map_err(|why| never(&why))?;
             serde_json::to_vec(&detail).map_err(|why| never(&why))?
         };
-        let (input, pages, verified) = (Input::Totals, String::new(), None);
-        Ok(Computed { date, digest, detail, states: encoded, input, pages, verified })
+        let (detail, input, verified) = (Content::of(detail.into()), Input::Totals, None);
+        let (pages, changed) = (String::new(), Through::default());
+        Ok(Computed { date, digest, detail, states, input, pages, verified, changed })
     }
 
-    /// Bytes held.
+    /// Bytes held in memory.
     pub fn bytes(&self) -> usize {
-        self.detail.len() + self.states.len()
+        self.detail.memory_bytes() + self.states.memory_bytes()
+    }
+
+    /// Whether publishing this over `stored` can change a period that folds the day.
+    fn changes(&self, stored: Option<&Snapshot>, zone: &Zone) -> bool {
+        stored.is_none_or(|Snapshot { header, .. }| {
+            header.content != Some(self.states.hash())
+                || !periods::is_final(header, zone)
+                || !header.through.covers(&self.changed)
+        })
     }
 }
 
@@ -72,10 +91,21 @@ pub(crate) async fn publish(
     through: &Through,
     watermark: Timestamp,
 ) -> Result<(), Failure> {
-    for part in computed.chunks(COMMIT_SNAPSHOTS_MAX) {
+    let mut left = computed.as_slice();
+    while !left.is_empty() {
+        let (part, rest) = left.split_at(fitting(work, left));
         publish_part(context, work, part, through, watermark).await?;
+        left = rest;
     }
     Ok(())
+}
+
+/// How many of these days one group of writes can hold, at least one: two writes a day, one per period around them and
+/// the check of the definition.
+fn fitting(work: &Work, days: &[Computed]) -> usize {
+    let dates = |count: usize| days[..count].iter().map(|day| day.date);
+    let writes = |count| 1 + 2 * count + periods::around(dates(count), work.plan.week_start).len();
+    (1..=days.len().min(COMMIT_SNAPSHOTS_MAX)).rev().find(|count| writes(*count) <= GROUP_WRITES_MAX).unwrap_or(1)
 }
 
 async fn publish_part(
@@ -89,19 +119,24 @@ async fn publish_part(
     let tenant = work.tenant();
     let series = series(work, &tenant);
     let store = SnapshotStore::new(context);
-    let detail = pack(&store, &tenant, "detail", computed, |day| &day.detail).await?;
-    let states = pack(&store, &tenant, "states", computed, |day| &day.states).await?;
+    let detail = pack(&store, &tenant, "detail", computed.iter().map(|day| &day.detail)).await?;
+    let states = pack(&store, &tenant, "states", computed.iter().map(|day| &day.states)).await?;
     for _ in 0..COMMIT_ATTEMPTS_MAX {
         let stored = store.range(&series, first.date, last.date).await?;
         let mut snapshots = Vec::with_capacity(computed.len());
+        let mut changed = Vec::new();
         for ((day, detail), states) in computed.iter().zip(&detail).zip(&states) {
             let mut header = header(context, work, day, through, watermark);
             (header.detail, header.states) = (detail.clone(), states.clone());
-            match supersedes(&header, stored.get(&day.date)) {
+            let before = stored.get(&day.date);
+            match supersedes(&header, before) {
                 Supersedes::No => {}
                 Supersedes::Unknown => return Err(Failure::Again("another engine saw other shards".to_owned())),
                 Supersedes::Yes(version) => {
                     header.version = version;
+                    if day.changes(before, &work.plan.zone) {
+                        changed.push(day);
+                    }
                     snapshots.push(Snapshot { header, digest: day.digest.clone() });
                 }
             }
@@ -109,13 +144,43 @@ async fn publish_part(
         if snapshots.is_empty() {
             return Ok(());
         }
-        match store.commit(&series, &work.held, &snapshots).await {
+        let marks = marks(context, work, &series, &changed).await?;
+        match store.commit(&series, &work.held, &snapshots, marks).await {
             Ok(()) => return Ok(()),
             Err(Error::Conflict(_)) => still_wanted(context, work, &tenant).await?,
             Err(other) => return Err(other.into()),
         }
     }
     Err(Failure::Again("others kept publishing the same days".to_owned()))
+}
+
+/// Tells the closed periods around changed days. A backfill, which goes through all of history and rolls it up itself,
+/// tells only those that were rolled up before, and makes sure of the others that they still are not.
+async fn marks(
+    context: &Context,
+    work: &Work,
+    series: &Series<'_>,
+    changed: &[&Computed],
+) -> Result<Vec<Write>, Failure> {
+    let (zone, week_start, now) = (&work.plan.zone, work.plan.week_start, context.clock.now());
+    let mut around = periods::around(changed.iter().map(|day| day.date), week_start);
+    around.retain(|(period, first)| periods::is_closed(zone, *period, *first, week_start, now));
+    let cause: Vec<u8> = changed
+        .iter()
+        .flat_map(|day| format!("{} {} {} {now}\n", day.date, day.states.hash(), day.pages).into_bytes())
+        .collect();
+    let is_backfill = matches!(work.request.reason, Reason::Backfill(_));
+    let mut writes = Vec::with_capacity(around.len());
+    for (period, first) in around {
+        let of_period = Series { period, ..series.clone() };
+        let is_new = is_backfill && SnapshotStore::new(context).get(&of_period, first).await?.is_none();
+        writes.push(if is_new {
+            dirty_period_store::not_rolled_up(series, period, first)
+        } else {
+            dirty_period_store::mark(series, period, first, &cause)?
+        });
+    }
+    Ok(writes)
 }
 
 fn series<'w>(work: &'w Work, tenant: &'w Tenant) -> Series<'w> {
@@ -153,6 +218,10 @@ fn header(context: &Context, work: &Work, day: &Computed, through: &Through, wat
         version: 1,
         detail: None,
         states: None,
+        content: Some(day.states.hash()),
+        partial: false,
+        missing: Vec::new(),
+        merge_millis: None,
     }
 }
 
@@ -177,25 +246,35 @@ fn supersedes(mine: &Header, stored: Option<&Snapshot>) -> Supersedes {
     }
 }
 
-/// Writes one part of several days as one blob; where each day's lies.
+/// Writes one part of several days as one blob, what is long as one of its own; where each day's lies.
 async fn pack(
     store: &SnapshotStore<'_>,
     tenant: &Tenant,
     kind: &str,
-    days: &[Computed],
-    part: impl Fn(&Computed) -> &Vec<u8>,
+    parts: impl Iterator<Item = &Content>,
 ) -> Result<Vec<Option<BlobRange>>, Failure> {
-    let content: Vec<u8> = days.iter().flat_map(|day| part(day).iter().copied()).collect();
-    if content.is_empty() {
-        return Ok(vec![None; days.len()]);
+    let mut packed: Vec<u8> = Vec::new();
+    let mut ranges: Vec<Option<BlobRange>> = Vec::new();
+    for part in parts {
+        let bytes = part.bytes();
+        ranges.push(match part.place() {
+            Place::Memory(held) if held.is_empty() => None,
+            Place::Memory(held) => {
+                let offset = packed.len() as u64;
+                packed.extend_from_slice(held);
+                // Its object is named below, when all of it is known.
+                Some(BlobRange { object: String::new(), offset, bytes })
+            }
+            Place::Spilled(_) => {
+                Some(BlobRange { object: store.put_blob(tenant, kind, part).await?, offset: 0, bytes })
+            }
+        });
     }
-    let object = store.put_blob(tenant, kind, Bytes::from(content)).await?;
-    let mut offset = 0;
-    let mut ranges = Vec::with_capacity(days.len());
-    for day in days {
-        let bytes = part(day).len() as u64;
-        ranges.push((bytes > 0).then(|| BlobRange { object: object.clone(), offset, bytes }));
-        offset += bytes;
+    if !packed.is_empty() {
+        let object = store.put_blob(tenant, kind, &Content::of(Bytes::from(packed))).await?;
+        ranges.iter_mut().flatten().filter(|range| range.object.is_empty()).for_each(|range| {
+            range.object.clone_from(&object);
+        });
     }
     Ok(ranges)
 }

@@ -30,7 +30,7 @@ use crate::on_request::{Ended, Failure, Work};
 use crate::on_request_commit::{self, COMPUTED_BYTES_MAX, Computed};
 use crate::on_request_totals::{self, Compared};
 use crate::request_store::{RequestStore, Tally};
-use crate::snapshot_store::{COMMIT_SNAPSHOTS_MAX, Series, SnapshotStore};
+use crate::snapshot_store::{COMMIT_SNAPSHOTS_MAX, Series, Snapshot, SnapshotStore};
 use crate::spill_store::FileSpill;
 
 /// Bytes the folds of one pass may hold before they spill, shared evenly.
@@ -96,7 +96,7 @@ impl<'a> Pass<'a> {
         let set = pages.pages(&tenant, &all_sources, first, last).await?;
         let watermark = EventStore::new(context).watermark(now, &set.through).await?;
         for (job, sources) in jobs.iter_mut().zip(&by_job) {
-            job.days = wanted(context, &job.work, &set, sources).await?;
+            job.days = wanted(context, &job.work, &set, watermark, sources).await?;
         }
         let limits = Limits { memory_bytes_max: SCAN_MEMORY_BYTES_MAX / jobs.len(), ..Limits::default() };
         let fold = |job: &Job| {
@@ -199,6 +199,7 @@ impl<'a> Pass<'a> {
         let mut computed = Computed::of(work, date, &cells)?;
         computed.input = Input::Pages;
         computed.pages = self.set.hash(first, last);
+        computed.changed = self.set.through_of(first, last);
         if window.end > self.now {
             return Ok(computed);
         }
@@ -206,7 +207,8 @@ impl<'a> Pass<'a> {
         if strategy(&work.held.applied.definition) == Strategy::Incremental {
             let scanned = || additive(&cells).ok_or_else(|| Failure::Never("a count leaves 63 bits".to_owned()));
             let compared =
-                on_request_totals::compare(self.context, work, &self.set, date, &computed.states, scanned).await?;
+                on_request_totals::compare(self.context, work, &self.set, date, &computed.states.hash(), scanned)
+                    .await?;
             match compared {
                 Compared::NotCovered | Compared::Equal => {}
                 Compared::MovedOn => computed.verified = None,
@@ -243,7 +245,13 @@ fn utc_span(zone: &Zone, first: Date, last: Date) -> (Date, Date) {
 }
 
 /// The days of a request that have pages or a snapshot, and no current one.
-async fn wanted(context: &Context, work: &Work, set: &PageSet, sources: &[String]) -> Result<BTreeSet<Date>, Failure> {
+async fn wanted(
+    context: &Context,
+    work: &Work,
+    set: &PageSet,
+    watermark: Timestamp,
+    sources: &[String],
+) -> Result<BTreeSet<Date>, Failure> {
     let zone = &work.held.applied.definition.timezone;
     let (first, last) = (work.request.first, work.request.last);
     let mut days = BTreeSet::new();
@@ -268,7 +276,14 @@ async fn wanted(context: &Context, work: &Work, set: &PageSet, sources: &[String
         // The rollup looks again, whatever there is: it is what finds totals that went wrong.
         return Ok(days);
     }
-    days.retain(|day| stored.get(day).is_none_or(|snapshot| !is_current(&snapshot.header, set, zone, *day)));
+    let is_current = |day: &Date| {
+        stored.get(day).is_some_and(|Snapshot { header, .. }| {
+            // One that was made before all of the day was in is made again once it is.
+            let watermark = watermark.min(zone.day(*day).end);
+            is_current(header, set, zone, *day) && header.watermark >= watermark
+        })
+    };
+    days.retain(|day| !is_current(day));
     Ok(days)
 }
 

@@ -18,6 +18,7 @@ use crate::fold::FoldError;
 use crate::metric::DayCells;
 use crate::on_request::{Failure, Work, may_use_totals};
 use crate::on_request_commit::{self, Computed};
+use crate::spill_store::scratch;
 use crate::states;
 use crate::total_store::{Total, TotalStore, TotalsOf};
 
@@ -99,13 +100,13 @@ pub(crate) enum Compared {
     Drifted,
 }
 
-/// Compares a scanned day with its running totals, and puts these right where they differ.
+/// Compares a scanned day, by the hash of its states, with its running totals, and puts these right where they differ.
 pub(crate) async fn compare(
     context: &Context,
     work: &Work,
     set: &PageSet,
     date: Date,
-    scanned_states: &[u8],
+    scanned_states: &str,
     scanned: impl Fn() -> Result<Vec<(CellKey, AdditiveCell)>, Failure>,
 ) -> Result<Compared, Failure> {
     let tenant = work.tenant();
@@ -121,8 +122,8 @@ pub(crate) async fn compare(
     }
     // Totals that don't add up differ from every page.
     if let Ok(cells) = cells_of(work, totals.iter().map(|(_, total, _)| total)) {
-        let states = states::to_bytes(&cells).map_err(|why| Failure::Again(why.to_string()))?;
-        if states == scanned_states {
+        let states = states::to_content(&cells, scratch()).map_err(|why| Failure::Again(why.to_string()))?;
+        if states.hash() == scanned_states {
             return Ok(Compared::Equal);
         }
     }

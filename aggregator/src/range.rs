@@ -1,23 +1,30 @@
-//! Days to periods and ranges, on reading.
+//! Stored states to the rows of a range, on reading.
 //!
-//! In: the cells of the days asked for. Out: a row per period, and with a breakdown a row per period and group, where
-//! the groups listed are the top ones of the whole range. States are merged, never results, so every number is as
-//! exact as if the period had been computed directly.
+//! In: the states each period is made of, wherever they lie. Out: a row per period, and with a breakdown a row per
+//! period and group, where the groups listed are the top ones of the whole range. States are merged, never results, so
+//! every number is as exact as if the period had been computed directly. Memory holds the groups; their long sets lie
+//! in a spill.
 
 use std::collections::BTreeMap;
 
-use tidemill_schemas::calendar::{Date, Period};
+use tidemill_schemas::calendar::Date;
 use tidemill_schemas::snapshot::{Digest, GroupRow};
 
+use crate::content::Content;
 use crate::finish::{digest, first_value, group_rows, rank};
 use crate::fold::FoldError;
 use crate::metric::{Cell, DayCells, GroupKey};
 use crate::plan::Plan;
+use crate::spill::SharedSpill;
+use crate::states::open;
+
+/// Groups one answer may merge, over all of its periods.
+pub const READ_GROUPS_MAX: usize = 1_000_000;
 
 /// One period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeriodRows {
-    /// The period's first local date; without periods, the first day handed in.
+    /// The period's first local date; without periods, the range's.
     pub start: Date,
     /// Everything, whether or not there are groups.
     pub total: Digest,
@@ -26,90 +33,101 @@ pub struct PeriodRows {
     pub rows: Vec<GroupRow>,
 }
 
-/// The periods of a range, in ascending order. `every`: the period, `None` for the whole range at once. `by`: places
-/// in the plan's breakdown to keep, in the order wanted; none for totals only. `top`: groups listed before `$other`.
-/// A period appears when one of its days is handed in, with the values of no rows when it has no events.
-///
-/// # Errors
-/// [`FoldError::Overflow`] when a merged result does not fit; [`FoldError::Spill`] when the days are of another
-/// definition, or the spill's own.
-pub fn series(
-    plan: &Plan,
-    days: impl Iterator<Item = (Date, DayCells)>,
-    every: Option<Period>,
-    by: &[usize],
-    top: usize,
-) -> Result<Vec<PeriodRows>, FoldError> {
-    let mut periods: BTreeMap<Date, DayCells> = BTreeMap::new();
-    let mut first: Option<Date> = None;
-    for (date, day) in days {
-        first = Some(first.map_or(date, |first| first.min(date)));
-        // Without periods everything falls into one; its true start is known at the end.
-        let start = every.map_or(Date::MIN, |every| every.first(date, plan.week_start));
-        let kept = project(plan, day, by)?;
-        match periods.entry(start) {
-            std::collections::btree_map::Entry::Vacant(place) => {
-                place.insert(kept);
-            }
-            std::collections::btree_map::Entry::Occupied(mut held) => held.get_mut().merge(kept)?,
-        }
-    }
-    let ranks = ranks(plan, &periods)?;
-    let top = rank(ranks.iter().map(|(key, value)| (*key, value.clone())).collect(), top);
-    let mut rows = Vec::with_capacity(periods.len());
-    for (start, cells) in &periods {
-        rows.push(PeriodRows {
-            start: if every.is_some() { *start } else { first.unwrap_or(*start) },
-            total: digest(plan, cells)?,
-            rows: group_rows(plan, &cells.groups, &top)?,
-        });
-    }
-    Ok(rows)
+/// Merges what the periods of a range are made of. `by`: places in the plan's breakdown to keep, in the order wanted;
+/// none for totals only.
+pub struct Range<'a> {
+    plan: &'a Plan,
+    by: &'a [usize],
+    spill: SharedSpill,
+    periods: Vec<(Date, DayCells)>,
+    groups: usize,
 }
 
-/// A day with only some of its breakdown columns: groups that become one are merged.
-fn project(plan: &Plan, day: DayCells, by: &[usize]) -> Result<DayCells, FoldError> {
-    if by.is_empty() || plan.by.is_empty() {
-        return Ok(DayCells { total: day.total, groups: BTreeMap::new() });
+impl<'a> Range<'a> {
+    /// A range without periods.
+    pub fn new(plan: &'a Plan, by: &'a [usize], spill: SharedSpill) -> Range<'a> {
+        Range { plan, by, spill, periods: Vec::new(), groups: 0 }
     }
-    if by.iter().copied().eq(0..plan.by.len()) {
-        return Ok(day);
-    }
-    let mut groups: BTreeMap<GroupKey, Cell> = BTreeMap::new();
-    for (key, cell) in day.groups {
-        let kept: GroupKey = by.iter().filter_map(|at| key.get(*at).cloned()).collect();
-        match groups.entry(kept) {
-            std::collections::btree_map::Entry::Vacant(place) => {
-                place.insert(cell);
-            }
-            std::collections::btree_map::Entry::Occupied(mut held) => held.get_mut().merge(cell)?,
-        }
-    }
-    Ok(DayCells { total: day.total, groups })
-}
 
-/// The value each group is ranked by, over all periods.
-fn ranks<'a>(
-    plan: &Plan,
-    periods: &'a BTreeMap<Date, DayCells>,
-) -> Result<BTreeMap<&'a GroupKey, tidemill_schemas::value::Value>, FoldError> {
-    let mut merged: BTreeMap<&GroupKey, Cell> = BTreeMap::new();
-    for (key, cell) in periods.values().flat_map(|cells| &cells.groups) {
-        // Only the first metric ranks.
-        let first = Cell {
-            events: cell.events,
-            late: 0,
-            skipped: Vec::new(),
-            states: cell.states.first().cloned().into_iter().collect(),
-        };
-        match merged.entry(key) {
-            std::collections::btree_map::Entry::Vacant(place) => {
-                place.insert(first);
+    /// Adds the next period, made of these states; of none: the values of no rows.
+    ///
+    /// # Errors
+    /// [`FoldError::TooManyGroups`]; [`FoldError::Spill`] when the states are of another definition or damaged, or the
+    /// spill's own.
+    pub fn add(&mut self, start: Date, states: &[Content]) -> Result<(), FoldError> {
+        let mut cells = DayCells::empty(self.plan);
+        for part in states {
+            let (total, mut groups) = open(part)?;
+            cells.total.merge(total)?;
+            cells.total.bound(&self.spill)?;
+            if self.by.is_empty() {
+                continue;
             }
-            std::collections::btree_map::Entry::Occupied(mut held) => held.get_mut().merge(first)?,
+            while let Some((key, cell)) = groups.next_group()? {
+                let kept: GroupKey = self.by.iter().filter_map(|at| key.get(*at).cloned()).collect();
+                match cells.groups.entry(kept) {
+                    std::collections::btree_map::Entry::Vacant(place) => {
+                        place.insert(cell);
+                    }
+                    std::collections::btree_map::Entry::Occupied(mut held) => {
+                        held.get_mut().merge(cell)?;
+                        held.get_mut().bound(&self.spill)?;
+                    }
+                }
+                if self.groups + cells.groups.len() > READ_GROUPS_MAX {
+                    return Err(FoldError::TooManyGroups {
+                        insight: self.plan.insight.clone(),
+                        limit: READ_GROUPS_MAX,
+                    });
+                }
+            }
         }
+        self.groups += cells.groups.len();
+        self.periods.push((start, cells));
+        Ok(())
     }
-    merged.into_iter().map(|(key, cell)| Ok((key, first_value(plan, &cell)?))).collect()
+
+    /// The rows. `top`: groups listed before `$other`.
+    ///
+    /// # Errors
+    /// [`FoldError::Overflow`] when a merged result does not fit; the spill's own.
+    pub fn rows(&self, top: usize) -> Result<Vec<PeriodRows>, FoldError> {
+        let ranks = self.ranks()?;
+        let top = rank(ranks.iter().map(|(key, value)| (*key, value.clone())).collect(), top);
+        let mut rows = Vec::with_capacity(self.periods.len());
+        for (start, cells) in &self.periods {
+            rows.push(PeriodRows {
+                start: *start,
+                total: digest(self.plan, cells)?,
+                rows: group_rows(self.plan, &cells.groups, &top, Some(&self.spill))?,
+            });
+        }
+        Ok(rows)
+    }
+
+    /// The value each group is ranked by, over all periods.
+    fn ranks(&self) -> Result<BTreeMap<&GroupKey, tidemill_schemas::value::Value>, FoldError> {
+        let mut merged: BTreeMap<&GroupKey, Cell> = BTreeMap::new();
+        for (key, cell) in self.periods.iter().flat_map(|(_, cells)| &cells.groups) {
+            // Only the first metric ranks.
+            let first = Cell {
+                events: cell.events,
+                late: 0,
+                skipped: Vec::new(),
+                states: cell.states.first().cloned().into_iter().collect(),
+            };
+            match merged.entry(key) {
+                std::collections::btree_map::Entry::Vacant(place) => {
+                    place.insert(first);
+                }
+                std::collections::btree_map::Entry::Occupied(mut held) => {
+                    held.get_mut().merge(first)?;
+                    held.get_mut().bound(&self.spill)?;
+                }
+            }
+        }
+        merged.into_iter().map(|(key, cell)| Ok((key, first_value(self.plan, &cell)?))).collect()
+    }
 }
 
 #[cfg(test)]

@@ -57,11 +57,19 @@ impl<'a> RequestStore<'a> {
     /// # Errors
     /// The port's; some may have been sent. Sending again is safe: the engine skips what is current.
     pub async fn send(&self, requests: &[ComputeSnapshotRequest]) -> Result<(), Error> {
+        self.send_later(requests, 0).await
+    }
+
+    /// Sends requests to the engine that it sees after `delay_seconds`.
+    ///
+    /// # Errors
+    /// As [`RequestStore::send`].
+    pub async fn send_later(&self, requests: &[ComputeSnapshotRequest], delay_seconds: u32) -> Result<(), Error> {
         for batch in requests.chunks(QUEUE_BATCH_MAX) {
             let bodies = batch.iter().map(|request| {
                 serde_json::to_vec(request).map(Bytes::from).map_err(|why| Error::Invalid(format!("request: {why}")))
             });
-            self.context.requests.send(bodies.collect::<Result<_, _>>()?, 0).await?;
+            self.context.requests.send(bodies.collect::<Result<_, _>>()?, delay_seconds).await?;
         }
         Ok(())
     }

@@ -5,21 +5,33 @@
 //! that includes more.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{ObjectStoreExt, path::Path};
+use object_store::{MultipartUpload, ObjectStoreExt, path::Path};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tidemill_ports::{Condition, Context, Effect, Error, GROUP_WRITES_MAX, Item, Query, Write};
+use tidemill_ports::{Condition, Context, Effect, Error, Item, Query, Write};
 use tidemill_schemas::calendar::{self, Date, Period};
 use tidemill_schemas::keys::{self, Decoder, SnapshotPart, Tenant};
 use tidemill_schemas::snapshot::{BlobRange, Digest, Header};
 
+use crate::content::{Content, ContentWriter, Place};
 use crate::definition_store::{self, Held};
+use crate::spill::SharedSpill;
 
-/// Snapshots one group of writes holds: a header and a digest each, and the check of the definition.
-pub const COMMIT_SNAPSHOTS_MAX: usize = (GROUP_WRITES_MAX - 1) / 2;
+/// Snapshots one group of writes holds: a header and a digest each, the check of the definition, and a mark for every
+/// longer period they lie in, of which there are up to 14 when the days follow one another. Fewer where there are more.
+pub const COMMIT_SNAPSHOTS_MAX: usize = 40;
+/// Bytes of a part of an upload in parts.
+const UPLOAD_PART_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of blobs read into memory at once; when there are more, all of them go to scratch disk.
+const FETCH_MEMORY_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Bytes read at a time of a blob that goes to scratch disk.
+const FETCH_PIECE_BYTES: u64 = 4 * 1024 * 1024;
+/// Pieces read ahead.
+const FETCH_PIECES_MAX: usize = 4;
 /// Blob ranges read at once.
 pub const RANGES_AT_ONCE_MAX: usize = 16;
 
@@ -98,13 +110,19 @@ impl<'a> SnapshotStore<'a> {
         Ok(self.range(series, date, date).await?.remove(&date))
     }
 
-    /// Publishes snapshots, all or none, if the definition is still `held` and each one's predecessor is the version
-    /// before its own.
+    /// Publishes snapshots with what else belongs to them, all or none, if the definition is still `held` and each one's
+    /// predecessor is the version before its own.
     ///
     /// # Errors
     /// [`Error::Conflict`] when one of these does not hold; the port's.
-    pub async fn commit(&self, series: &Series<'_>, held: &Held, snapshots: &[Snapshot]) -> Result<(), Error> {
-        let mut group = Vec::with_capacity(2 * snapshots.len() + 1);
+    pub async fn commit(
+        &self,
+        series: &Series<'_>,
+        held: &Held,
+        snapshots: &[Snapshot],
+        more: Vec<Write>,
+    ) -> Result<(), Error> {
+        let mut group = more;
         group.push(definition_store::unchanged(series.tenant, held));
         for Snapshot { header, digest } in snapshots {
             let condition = match header.version {
@@ -121,15 +139,61 @@ impl<'a> SnapshotStore<'a> {
         self.context.items.write(group).await
     }
 
-    /// Writes a blob under its content's hash and returns its name.
+    /// Writes a blob under its content's hash and returns its name. What lies in a spill is sent in parts.
     ///
     /// # Errors
     /// The port's; writing again is harmless.
-    pub async fn put_blob(&self, tenant: &Tenant, kind: &str, content: Bytes) -> Result<String, Error> {
-        let hash = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&content));
+    pub async fn put_blob(&self, tenant: &Tenant, kind: &str, content: &Content) -> Result<String, Error> {
+        let hash = content.hash();
         let path = Path::from_iter([kind, tenant.0.as_str(), &hash[..2], &hash]);
-        self.context.blobs.put(&path, content.into()).await?;
-        Ok(path.to_string())
+        if let Place::Memory(bytes) = content.place() {
+            self.context.blobs.put(&path, bytes.clone().into()).await?;
+            return Ok(path.to_string());
+        }
+        let mut upload = self.context.blobs.put_multipart(&path).await?;
+        let sent = send_parts(&mut *upload, content).await;
+        if sent.is_err() {
+            // Parts left behind cost money and nothing else; the first error is the one to tell.
+            let _aborted = upload.abort().await;
+        }
+        sent.map(|()| path.to_string())
+    }
+
+    /// Parts of blobs to be merged, in the order given: in memory while they are few, in `spill` when they are not.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn contents(&self, ranges: &[BlobRange], spill: &SharedSpill) -> Result<Vec<Content>, Error> {
+        if ranges.iter().map(|range| range.bytes).sum::<u64>() <= FETCH_MEMORY_BYTES_MAX {
+            return Ok(self.blobs(ranges).await?.into_iter().map(Content::of).collect());
+        }
+        let pieces = ranges.iter().enumerate().flat_map(|(at, range)| pieces(range).map(move |piece| (at, piece)));
+        let mut pieces = std::pin::pin!(
+            stream::iter(pieces.collect::<Vec<_>>())
+                .map(|(at, piece)| {
+                    let blobs = self.context.blobs.clone();
+                    async move {
+                        let path = Path::from(piece.object.as_str());
+                        let bytes = blobs.get_range(&path, piece.offset..piece.offset + piece.bytes).await?;
+                        Ok::<_, Error>((at, bytes))
+                    }
+                })
+                .buffered(FETCH_PIECES_MAX)
+        );
+        let mut writers: Vec<ContentWriter> = Vec::with_capacity(ranges.len());
+        let mut contents = Vec::with_capacity(ranges.len());
+        while let Some(piece) = pieces.next().await {
+            let (at, bytes) = piece?;
+            if at == contents.len() + writers.len() {
+                contents.extend(writers.pop().map(ContentWriter::end).transpose().map_err(|why| scratch(&why))?);
+                writers.push(ContentWriter::spilling(spill.clone()));
+            }
+            if let Some(writer) = writers.last_mut() {
+                writer.write_all(&bytes).map_err(|why| scratch(&why))?;
+            }
+        }
+        contents.extend(writers.pop().map(ContentWriter::end).transpose().map_err(|why| scratch(&why))?);
+        Ok(contents)
     }
 
     /// Parts of blobs, in the order given.
@@ -151,8 +215,32 @@ impl<'a> SnapshotStore<'a> {
     }
 }
 
+async fn send_parts(upload: &mut dyn MultipartUpload, content: &Content) -> Result<(), Error> {
+    let mut offset = 0;
+    while offset < content.bytes() {
+        let part = content.piece(offset, UPLOAD_PART_BYTES).map_err(|why| scratch(&why))?;
+        offset += part.len() as u64;
+        upload.put_part(part.into()).await?;
+    }
+    upload.complete().await?;
+    Ok(())
+}
+
+fn pieces(range: &BlobRange) -> impl Iterator<Item = BlobRange> + '_ {
+    (0..range.bytes).step_by(FETCH_PIECE_BYTES as usize).map(|from| BlobRange {
+        object: range.object.clone(),
+        offset: range.offset + from,
+        bytes: FETCH_PIECE_BYTES.min(range.bytes - from),
+    })
+}
+
+fn scratch(why: &std::io::Error) -> Error {
+    Error::Unavailable(format!("the scratch disk: {why}; free some space"))
+}
+
 impl Series<'_> {
-    fn key(&self, date: Date, part: SnapshotPart) -> keys::Key {
+    /// The key of one part of a snapshot.
+    pub(crate) fn key(&self, date: Date, part: SnapshotPart) -> keys::Key {
         keys::snapshot(self.tenant, self.insight, self.fingerprint, self.period, date, part)
     }
 }

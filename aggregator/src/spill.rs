@@ -81,6 +81,71 @@ impl SharedSpill {
     }
 }
 
+/// A byte string in a spill, as long as need be: pieces one after the other.
+#[derive(Clone, Debug)]
+pub struct Spilled {
+    spill: SharedSpill,
+    /// (first byte in the whole, run, bytes)
+    pieces: Vec<(u64, RunId, u64)>,
+    bytes: u64,
+}
+
+impl Spilled {
+    /// The empty one.
+    pub fn new(spill: SharedSpill) -> Spilled {
+        Spilled { spill, pieces: Vec::new(), bytes: 0 }
+    }
+
+    /// Adds a piece at the end.
+    ///
+    /// # Errors
+    /// The spill's own.
+    pub fn push(&mut self, piece: &[u8]) -> io::Result<()> {
+        if !piece.is_empty() {
+            self.pieces.push((self.bytes, self.spill.append(piece)?, piece.len() as u64));
+            self.bytes += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// How long it is.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Where it lies.
+    pub fn spill(&self) -> &SharedSpill {
+        &self.spill
+    }
+
+    /// Where `bytes` from `offset` on lie: (run, first byte, bytes), in order.
+    pub fn stretches(&self, mut offset: u64, bytes: u64) -> Vec<(RunId, u64, u64)> {
+        let end = offset.saturating_add(bytes).min(self.bytes);
+        let mut at = self.pieces.partition_point(|(first, _, length)| first + length <= offset);
+        let mut stretches = Vec::new();
+        while let Some((first, run, length)) = self.pieces.get(at).filter(|_| offset < end) {
+            let taken = (first + length).min(end) - offset;
+            stretches.push((*run, offset - first, taken));
+            offset += taken;
+            at += 1;
+        }
+        stretches
+    }
+
+    /// Fills `buf` from `offset` on.
+    ///
+    /// # Errors
+    /// As [`SharedSpill::read_exact`].
+    pub fn read_exact(&self, offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+        for (run, first, bytes) in self.stretches(offset, buf.len() as u64) {
+            let (part, rest) = buf.split_at_mut(usize::try_from(bytes).unwrap_or(usize::MAX).min(buf.len()));
+            self.spill.read_exact(run, first, part)?;
+            buf = rest;
+        }
+        if buf.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+}
+
 impl std::fmt::Debug for SharedSpill {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SharedSpill")

@@ -5,7 +5,12 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use crate::spill::{RunId, Spill};
+use crate::spill::{RunId, SharedSpill, Spill};
+
+/// Scratch space of its own.
+pub fn scratch() -> SharedSpill {
+    SharedSpill::new(Box::new(FileSpill::default()))
+}
 
 /// Runs in an anonymous temporary file, made when the first run comes.
 #[derive(Default)]

@@ -18,6 +18,11 @@ use tidemill_schemas::page;
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::{Type, Value};
 
+use crate::fold::{Fold, Limits};
+use crate::metric::DayCells;
+use crate::plan::Plan;
+use crate::spill::MemorySpill;
+
 /// An event as tests write it.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -275,4 +280,14 @@ pub fn rows() -> impl Strategy<Value = Vec<Row>> {
 pub fn layouts() -> impl Strategy<Value = Layout> {
     (proptest::bool::ANY, proptest::bool::ANY, proptest::bool::weighted(0.2))
         .prop_map(|(plain, decimals, rare)| Layout { plain, decimals, rare })
+}
+
+/// The cells of one day of all rows.
+pub fn cells(plan: &Arc<Plan>, rows: &[Row]) -> DayCells {
+    let (first, last) = (date("2026-10-23"), date("2026-10-28"));
+    let mut fold = Fold::new(Arc::clone(plan), first, last, Limits::default(), Box::new(MemorySpill::default()));
+    fold.update(&batch(rows, Layout::default()), None).unwrap();
+    let mut merged = DayCells::empty(plan);
+    fold.finish().unwrap().into_iter().for_each(|(_, day)| merged.merge(day).unwrap());
+    merged
 }

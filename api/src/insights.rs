@@ -10,7 +10,8 @@ use tidemill_aggregator::definition_store::{Applied, DEFINITION_FORMAT, Definiti
 use tidemill_aggregator::plan::Plan;
 use tidemill_aggregator::request_store::RequestStore;
 use tidemill_aggregator::snapshot_store::{Series, SnapshotStore};
-use tidemill_schemas::calendar::{Date, Period, tzdb_version};
+use tidemill_rollups::rollup_store::Shortfall;
+use tidemill_schemas::calendar::{Date, LONG_PERIODS, Period, tzdb_version};
 use tidemill_schemas::definition::{Body, Definition, From, Parsed, parse};
 use tidemill_schemas::fingerprint::fingerprint;
 use tidemill_schemas::keys::Tenant;
@@ -20,6 +21,7 @@ use crate::Api;
 use crate::access::{Caller, Right};
 use crate::plan::{errors, known, rendered};
 use crate::problem::Problem;
+use crate::status::{self, shortfalls};
 
 /// The insight of this name, or TM0305 with the nearest one.
 pub(crate) async fn find(api: &Api, tenant: &Tenant, name: &str) -> Result<Held, Problem> {
@@ -106,7 +108,8 @@ async fn apply(api: &Api, tenant: &Tenant, parsed: &Parsed, text: String) -> Res
 pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<Value>, Problem> {
     let caller = caller.may(Right::Read)?;
     let all = DefinitionStore::new(&api.context).list(&caller.tenant).await?;
-    let all: Vec<Value> = all.iter().map(|held| summary(&held.applied)).collect();
+    let short = shortfalls(&api.context, &caller.tenant, &all).await?;
+    let all: Vec<Value> = all.iter().map(|held| summary(&held.applied, &short)).collect();
     Ok(Json(json!({ "insights": all })))
 }
 
@@ -114,7 +117,8 @@ pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<Value>,
 pub async fn get(State(api): State<Api>, caller: Caller, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
     let caller = caller.may(Right::Read)?;
     let held = find(&api, &caller.tenant, &name).await?;
-    let mut answer = summary(&held.applied);
+    let short = shortfalls(&api.context, &caller.tenant, std::slice::from_ref(&held)).await?;
+    let mut answer = summary(&held.applied, &short);
     answer["text"] = json!(held.applied.text);
     Ok(Json(answer))
 }
@@ -135,8 +139,9 @@ fn from(definition: &Definition) -> Value {
     }
 }
 
-fn summary(applied: &Applied) -> Value {
+fn summary(applied: &Applied, short: &[Shortfall]) -> Value {
     let definition = &applied.definition;
+    let partial = short.iter().filter(|short| short.partial && short.insight == definition.name);
     json!({
         "insight": definition.name,
         "type": "standard",
@@ -151,6 +156,7 @@ fn summary(applied: &Applied) -> Value {
         "strategy": strategy(definition).word(),
         "fingerprint": applied.fingerprint,
         "applied_at": applied.applied_at.to_string(),
+        "partial": partial.map(status::short).collect::<Vec<_>>(),
     })
 }
 
@@ -188,6 +194,7 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(name): Path<St
         "tzdb": tzdb_version(),
         "refresh": definition.refresh.word(),
         "days": days(&api, &caller.tenant, &held).await?,
+        "rollups": rollups(&api, &caller.tenant, &held).await?,
         "applied_at": held.applied.applied_at.to_string(),
         "drift": tally.drift,
         "stale_requests": tally.stale,
@@ -215,4 +222,27 @@ async fn days(api: &Api, tenant: &Tenant, held: &Held) -> Result<Value, Problem>
         "verified": of_pages(Some(true)),
         "drifted": of_pages(Some(false)),
     }))
+}
+
+/// Which longer periods are rolled up, and what the newest of each kind took.
+async fn rollups(api: &Api, tenant: &Tenant, held: &Held) -> Result<Value, Problem> {
+    let insight = &held.applied.definition.name;
+    let mut answer = serde_json::Map::new();
+    for period in LONG_PERIODS {
+        let series = Series { tenant, insight, fingerprint: &held.applied.fingerprint, period };
+        let store = SnapshotStore::new(&api.context);
+        let all = store.range(&series, Date::constant(1, 1, 1), Date::constant(9999, 12, 30)).await?;
+        let newest = all.values().next_back().map(|newest| {
+            let header = &newest.header;
+            json!({
+                "start": header.start,
+                "version": header.version,
+                "states_bytes": header.states.as_ref().map_or(0, |states| states.bytes),
+                "merge_millis": header.merge_millis,
+            })
+        });
+        let partial = all.values().filter(|snapshot| snapshot.header.partial).count();
+        answer.insert(period.word().to_owned(), json!({ "kept": all.len(), "partial": partial, "newest": newest }));
+    }
+    Ok(answer.into())
 }

@@ -1,7 +1,7 @@
 //! Snapshots over HTTP: `digest`, `series`, `breakdown`.
 //!
-//! In: an insight, a range, a period, a breakdown. Out: rows whose numbers come from stored days, merged where a period
-//! is longer than one, with how complete they are. Nothing is recomputed here: what is missing is said to be missing.
+//! In: an insight, a range, a period, a breakdown. Out: rows whose numbers come from stored days and the longer periods
+//! folded from them, merged where nothing stored is long enough, with how complete they are. Nothing is recomputed here: what is missing is said to be missing.
 
 mod answer;
 mod ask;
@@ -77,7 +77,7 @@ async fn answer(
     if ask.refuse_partial && days.completeness.partial {
         return Err(Problem::partial(serde_json::json!(days.completeness)));
     }
-    let body = answer::body(&held, &ask, days)?;
+    let body = answer::body(&held, &ask, &days);
     let etag = format!("\"{:032x}\"", xxh3_128(body.as_bytes()));
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let unchanged =

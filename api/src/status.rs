@@ -6,12 +6,15 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tidemill_aggregator::activity_store::ActivityStore;
-use tidemill_aggregator::definition_store::DefinitionStore;
+use tidemill_aggregator::definition_store::{DefinitionStore, Held};
+use tidemill_aggregator::dirty_period_store::DirtyPeriodStore;
 use tidemill_aggregator::request_store::RequestStore;
 use tidemill_aggregator::total_store::TotalStore;
 use tidemill_ingest::event_store::EventStore;
 use tidemill_ingest::page_store::PageStore;
 use tidemill_ingest::quarantine_store::QuarantineStore;
+use tidemill_ports::Context;
+use tidemill_rollups::rollup_store::{RollupStore, Shortfall};
 use tidemill_schemas::calendar::{Date, tzdb_version};
 use tidemill_schemas::keys::Tenant;
 
@@ -36,6 +39,8 @@ struct Seen {
     totals_lag_seconds: i64,
     dead_letters: usize,
     dirty_days: usize,
+    dirty_periods: usize,
+    short: Vec<Shortfall>,
     quarantined: usize,
     insights: usize,
     drift: u64,
@@ -61,6 +66,7 @@ async fn look(api: &Api, tenant: &Tenant) -> Result<Seen, Problem> {
         }
     }
     let tallies = RequestStore::new(context).tallies(tenant).await?;
+    let definitions = DefinitionStore::new(context).list(tenant).await?;
     let failures = tallies.iter().filter_map(|(name, tally)| Some((name.clone(), tally.last_failure.clone()?.1)));
     Ok(Seen {
         rows,
@@ -69,13 +75,38 @@ async fn look(api: &Api, tenant: &Tenant) -> Result<Seen, Problem> {
         totals_lag_seconds: lag(counted),
         dead_letters: context.requests.dead_letters(COUNTED_MAX).await?.len(),
         dirty_days: pages.dirty(tenant, COUNTED_MAX).await?.len(),
+        dirty_periods: DirtyPeriodStore::new(context).list(tenant, COUNTED_MAX).await?.len(),
+        short: shortfalls(context, tenant, &definitions).await?,
         quarantined: QuarantineStore::new(context).list(tenant, None, COUNTED_MAX).await?.0.len(),
-        insights: DefinitionStore::new(context).list(tenant).await?.len(),
+        insights: definitions.len(),
         drift: tallies.values().map(|tally| tally.drift).sum(),
         stale: tallies.values().map(|tally| tally.stale).sum(),
         failed: tallies.values().map(|tally| tally.failed).sum(),
         failures: failures.collect(),
         armed: ActivityStore::new(context).get(tenant).await?.armed.len(),
+    })
+}
+
+/// The periods that lack days, of the definitions in effect.
+pub(crate) async fn shortfalls(context: &Context, tenant: &Tenant, of: &[Held]) -> Result<Vec<Shortfall>, Problem> {
+    let mut all = RollupStore::new(context).shortfalls(tenant).await?;
+    let in_effect = |short: &Shortfall| {
+        of.iter()
+            .any(|held| held.applied.definition.name == short.insight && held.applied.fingerprint == short.fingerprint)
+    };
+    all.retain(in_effect);
+    Ok(all)
+}
+
+/// What a period lacks, in JSON.
+pub(crate) fn short(shortfall: &Shortfall) -> Value {
+    json!({
+        "insight": shortfall.insight,
+        "period": shortfall.period.word(),
+        "first": shortfall.first,
+        "missing": shortfall.missing,
+        "attempts": shortfall.attempts,
+        "since": shortfall.since.to_string(),
     })
 }
 
@@ -94,6 +125,10 @@ pub async fn status(State(api): State<Api>, caller: Caller) -> Result<Json<Value
         "seal_lag_seconds": state.seal_lag_seconds,
         "totals_lag_seconds": state.totals_lag_seconds,
         "dirty_days": state.dirty_days,
+        "dirty_periods": state.dirty_periods,
+        "partial_rollups": state.short.iter().filter(|short| short.partial).count(),
+        "partial": state.short.iter().filter(|short| short.partial).map(short).collect::<Vec<_>>(),
+        "waiting_rollups": state.short.iter().filter(|short| !short.partial).count(),
         "quarantined": state.quarantined,
         "dead_letters": state.dead_letters,
         "drift": state.drift,
@@ -108,7 +143,9 @@ pub async fn status(State(api): State<Api>, caller: Caller) -> Result<Json<Value
 pub async fn metrics(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
     let caller = caller.may(Right::Read)?;
     let state = look(&api, &caller.tenant).await?;
-    let gauges: [(&str, &str, &str, i128); 11] = [
+    let partial = state.short.iter().filter(|short| short.partial).count();
+    let gauges: [(&str, &str, &str, i128); 12] = [
+        ("tidemill_partial_rollups", "gauge", "Longer periods published without some of their days.", partial as i128),
         ("tidemill_insights", "gauge", "Insights applied.", state.insights as i128),
         ("tidemill_page_rows", "gauge", "Rows in committed pages.", state.rows.into()),
         ("tidemill_pages", "gauge", "Committed pages.", state.pages.into()),

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tidemill_aggregator::activity_store::ActivityStore;
+use tidemill_aggregator::dirty_period_store::DirtyPeriodStore;
 use tidemill_aggregator::on_changes::on_changes;
-use tidemill_aggregator::on_request::on_request;
 use tidemill_aggregator::on_tick::on_tick;
 use tidemill_ingest::on_seal::on_seal;
 use tidemill_ingest::page_store::PageStore;
 use tidemill_local::{Handlers, Runner, Store, SystemClock};
 use tidemill_ports::{Change, Context, Error, Message, Outcome};
-use tidemill_rollups::on_period::on_period;
+use tidemill_rollups::on_merge::on_merge;
+use tidemill_rollups::on_period::{on_again, on_period};
 use tidemill_rollups::on_repair::on_repair;
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::request::Firing;
@@ -25,6 +26,10 @@ use tidemill_schemas::window::ShardId;
 
 use crate::failure::Failure;
 use crate::project::Project;
+
+/// Rounds in which a drain folds the periods whose days it computed; what is left then is the server's, or the next
+/// command's.
+const PERIOD_ROUNDS_MAX: u32 = 3;
 
 /// How far a drain has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +64,9 @@ impl Local {
         let context = Arc::new(store.context());
         let has_keys = tidemill_api::has_keys(&context).await.map_err(|error| failure(&error))?;
         let router = tidemill_api::router(Arc::clone(&context), open);
-        let runner =
-            Runner::new(store, Arc::new(Wired { context: Arc::clone(&context) })).map_err(|error| failure(&error))?;
+        let repair_attempts = project.settings.repair_attempts;
+        let wired = Wired { context: Arc::clone(&context), repair_attempts };
+        let runner = Runner::new(store, Arc::new(wired)).map_err(|error| failure(&error))?;
         Ok(Local { context, router, runner, has_keys })
     }
 
@@ -92,7 +98,17 @@ impl Local {
         if !dirty.is_empty() {
             ActivityStore::new(&self.context).fire_now(&tenant).await.map_err(|error| failure(&error))?;
         }
-        self.runner.drain(report).await.map_err(unfinished)
+        self.runner.drain(&report).await.map_err(unfinished)?;
+        for _ in 0..PERIOD_ROUNDS_MAX {
+            // What was computed may have changed periods that closed long ago.
+            let marks = DirtyPeriodStore::new(&self.context).list(&tenant, 1).await.map_err(|error| failure(&error))?;
+            if marks.is_empty() {
+                break;
+            }
+            ActivityStore::new(&self.context).repair_now(&tenant).await.map_err(|error| failure(&error))?;
+            self.runner.drain(&report).await.map_err(unfinished)?;
+        }
+        Ok(())
     }
 
     /// Serves until `shutdown`, doing what is due meanwhile.
@@ -137,6 +153,7 @@ fn unfinished(failures: Vec<tidemill_local::Failure>) -> Failure {
 /// The handlers, wired to one context.
 struct Wired {
     context: Arc<Context>,
+    repair_attempts: u32,
 }
 
 #[async_trait]
@@ -150,7 +167,7 @@ impl Handlers for Wired {
     }
 
     async fn on_request(&self, messages: &[Message]) -> Vec<Outcome> {
-        on_request(&self.context, messages).await
+        on_merge(&self.context, self.repair_attempts, messages).await
     }
 
     async fn on_firing(&self, name: &str, payload: &Bytes, scheduled: Timestamp) -> Outcome {
@@ -159,7 +176,10 @@ impl Handlers for Wired {
                 on_tick(&self.context, &Tenant(tenant), refresh, scheduled).await
             }
             Ok(Firing::Repair { tenant }) => on_repair(&self.context, &Tenant(tenant)).await,
-            Ok(Firing::Rollup { tenant, zone }) => on_period(&self.context, &Tenant(tenant), &zone).await,
+            Ok(Firing::Rollup { tenant, zone, period, week_start }) => {
+                on_period(&self.context, &Tenant(tenant), &zone, period, week_start).await
+            }
+            Ok(Firing::Again { request }) => on_again(&self.context, &request).await,
             Err(why) => Outcome::Park(format!("the firing `{name}` is unreadable: {why}")),
         }
     }

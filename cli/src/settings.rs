@@ -4,6 +4,7 @@
 //! file, line, key and fix.
 
 use serde::Deserialize;
+use tidemill_rollups::merge::{REPAIR_ATTEMPTS_DEFAULT, REPAIR_ATTEMPTS_MAX};
 
 use crate::failure::Failure;
 
@@ -21,10 +22,13 @@ pub struct Settings {
     pub source: Option<String>,
     /// Requests `send` and `import` keep in flight: 1 to 16. Default 4.
     pub send_in_flight: u32,
+    /// How often a week, month, quarter or year asks for its missing days before it is published as partial: 0 to 10.
+    /// Default 3.
+    pub repair_attempts: u32,
 }
 
 /// Every key, for hints and for the environment.
-const KEYS: [&str; 5] = ["listen", "insights", "store", "source", "send_in_flight"];
+const KEYS: [&str; 6] = ["listen", "insights", "store", "source", "send_in_flight", "repair_attempts"];
 
 impl Default for Settings {
     fn default() -> Settings {
@@ -34,6 +38,7 @@ impl Default for Settings {
             store: ".tidemill".to_owned(),
             source: None,
             send_in_flight: 4,
+            repair_attempts: REPAIR_ATTEMPTS_DEFAULT,
         }
     }
 }
@@ -79,13 +84,16 @@ impl Settings {
         if !(1..=16).contains(&self.send_in_flight) {
             return refuse("send_in_flight", "1 to 16 (requests)");
         }
+        if self.repair_attempts > REPAIR_ATTEMPTS_MAX {
+            return refuse("repair_attempts", "0 to 10 (attempts)");
+        }
         Ok(())
     }
 }
 
 /// A value from the environment, typed as the file would have it.
 fn typed(key: &str, variable: &str, value: String) -> Result<toml::Value, Failure> {
-    if key != "send_in_flight" {
+    if !["send_in_flight", "repair_attempts"].contains(&key) {
         return Ok(toml::Value::String(value));
     }
     let number = value.trim().parse::<i64>().map(toml::Value::Integer);

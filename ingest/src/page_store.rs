@@ -271,6 +271,27 @@ impl<'a> PageStore<'a> {
         }
     }
 
+    /// The last change, per shard, of every UTC day from `first` to `last` that has pages: of one source, or of all.
+    ///
+    /// # Errors
+    /// The port's.
+    pub async fn changes(
+        &self,
+        tenant: &Tenant,
+        source: Option<&str>,
+        first: Date,
+        last: Date,
+    ) -> Result<BTreeMap<Date, Through>, Error> {
+        let mut changed: BTreeMap<Date, Through> = BTreeMap::new();
+        for source in self.sources_of(tenant, source).await? {
+            for (day, PageDay { through, .. }) in self.page_days(tenant, &source, first, last).await? {
+                let held = changed.entry(day).or_default();
+                through.0.iter().for_each(|(shard, position)| held.advance(shard, *position));
+            }
+        }
+        Ok(changed)
+    }
+
     /// The first and last UTC day of a source that have pages.
     ///
     /// # Errors

@@ -1,71 +1,118 @@
-//! `on_period`: the daily rollup of a zone. It fired → requests for every local day that has closed since the last one.
+//! `on_period`: the rollup of a zone and kind of period. It fired → requests for every period that has closed since the
+//! last one.
 //!
-//! In: a zone and the time it was due. Out: requests for the insights in that zone; the next firing, if events came
-//! since. A firing that was missed is made good: the days since the last rollup are asked for together.
+//! In: a zone, a kind of period and the time it was due. Out: requests for the insights in that zone; the next firing,
+//! if events came since. A firing that was missed is made good: the periods since the last rollup are asked for
+//! together.
 
 use tidemill_aggregator::activity_store::ActivityStore;
-use tidemill_aggregator::definition_store::DefinitionStore;
-use tidemill_aggregator::dispatch::{self, apart};
+use tidemill_aggregator::definition_store::{DefinitionStore, Held};
+use tidemill_aggregator::dispatch;
+use tidemill_aggregator::periods;
 use tidemill_aggregator::request_store::RequestStore;
-use tidemill_ports::{Condition, Context, Effect, Error, Item, Outcome, Write};
-use tidemill_schemas::calendar::{Date, Zone};
-use tidemill_schemas::keys::{self, Tenant};
-use tidemill_schemas::request::Reason;
+use tidemill_ports::{Context, Error, Outcome};
+use tidemill_schemas::calendar::{Date, Period, WeekStart, Zone, next};
+use tidemill_schemas::keys::Tenant;
+use tidemill_schemas::request::{ComputeSnapshotRequest, Reason};
+use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::Position;
 
 use crate::repair;
+use crate::rollup_store::RollupStore;
 
 /// Rolls up a zone.
-pub async fn on_period(context: &Context, tenant: &Tenant, zone: &str) -> Outcome {
+pub async fn on_period(
+    context: &Context,
+    tenant: &Tenant,
+    zone: &str,
+    period: Period,
+    week_start: WeekStart,
+) -> Outcome {
     let Some(zone) = Zone::named(zone) else { return Outcome::Park(format!("no time zone {zone}")) };
-    match roll_up(context, tenant, &zone).await {
+    match roll_up(context, tenant, &zone, period, week_start).await {
         Ok(()) => Outcome::Done,
         Err(Error::Invalid(why)) => Outcome::Park(why),
         Err(error) => {
-            tracing::warn!(zone = zone.name(), %error, "the daily rollup will be tried again");
+            tracing::warn!(zone = zone.name(), period = period.word(), %error, "the rollup will be tried again");
             Outcome::RetryFrom(Position::default())
         }
     }
 }
 
-async fn roll_up(context: &Context, tenant: &Tenant, zone: &Zone) -> Result<(), Error> {
-    let now = context.clock.now();
-    let closed = dispatch::last_closed(zone, now);
-    let definitions = DefinitionStore::new(context).list(tenant).await?;
-    let key = keys::rolled_up(tenant, zone.name());
-    let item = context.items.get(&key).await?;
-    let done: Option<Date> = item.as_ref().map(read).transpose()?;
-    let from = done.map_or(closed, tidemill_schemas::calendar::next);
-    if apart(from, closed) >= 0 {
-        let mut requests = Vec::new();
-        for held in definitions.iter().filter(|held| held.applied.definition.timezone == *zone) {
-            requests.extend(repair::requests(tenant, held, &[(from, closed)], &Reason::Rollup, now));
-        }
-        RequestStore::new(context).send(&requests).await?;
-        let body = serde_json::to_vec(&closed).map_err(|why| Error::Invalid(format!("rollup: {why}")))?;
-        let condition = item.as_ref().map_or(Condition::Absent, |item| Condition::RankIs(item.rank));
-        let item = Item { rank: item.map_or(1, |item| item.rank + 1), body: body.into() };
-        match context.items.write(vec![Write { key, condition, effect: Effect::Put(item) }]).await {
-            // Another one did the same at the same time.
-            Ok(()) | Err(Error::Conflict(_)) => {}
-            Err(other) => return Err(other),
+/// A request whose time has come again.
+pub async fn on_again(context: &Context, request: &ComputeSnapshotRequest) -> Outcome {
+    match RequestStore::new(context).send(std::slice::from_ref(request)).await {
+        Ok(()) => Outcome::Done,
+        Err(Error::Invalid(why)) => Outcome::Park(why),
+        Err(error) => {
+            tracing::warn!(%error, "the request will be sent again");
+            Outcome::RetryFrom(Position::default())
         }
     }
-    schedule_next(context, tenant, zone, closed).await
+}
+
+async fn roll_up(
+    context: &Context,
+    tenant: &Tenant,
+    zone: &Zone,
+    period: Period,
+    week_start: WeekStart,
+) -> Result<(), Error> {
+    let now = context.clock.now();
+    let closed = periods::last_closed(zone, period, week_start, now);
+    let store = RollupStore::new(context);
+    let done = store.done(tenant, zone.name(), period, week_start).await?;
+    let (from, rank) = match done {
+        Some((done, rank)) => (next(done), Some(rank)),
+        None => (period.first(closed, week_start), None),
+    };
+    if from <= closed {
+        let definitions = DefinitionStore::new(context).list(tenant).await?;
+        let takes_part = |held: &&Held| {
+            let definition = &held.applied.definition;
+            definition.timezone == *zone && (period != Period::Week || definition.week_start == week_start)
+        };
+        let requests: Vec<_> = definitions
+            .iter()
+            .filter(takes_part)
+            .flat_map(|held| requests(tenant, held, (from, closed), period, week_start, now))
+            .collect();
+        RequestStore::new(context).send(&requests).await?;
+        store.advance(tenant, zone.name(), period, week_start, (closed, rank)).await?;
+    }
+    schedule_next(context, tenant, zone, period, week_start, closed).await
+}
+
+fn requests(
+    tenant: &Tenant,
+    held: &Held,
+    (from, to): (Date, Date),
+    period: Period,
+    week_start: WeekStart,
+    now: Timestamp,
+) -> Vec<ComputeSnapshotRequest> {
+    if period.is_day() {
+        return repair::requests(tenant, held, &[(from, to)], &Reason::Rollup, now);
+    }
+    let from = period.first(from, week_start);
+    let closed = periods::whole(period, week_start, from, to).unwrap_or_default();
+    closed.into_iter().map(|days| repair::request(tenant, held, period, days, &Reason::Rollup, now)).collect()
 }
 
 /// The next firing, if there will be something to roll up; else the first event after silence schedules it.
-async fn schedule_next(context: &Context, tenant: &Tenant, zone: &Zone, closed: Date) -> Result<(), Error> {
-    let now = context.clock.now();
-    let entry = dispatch::rollup(tenant, zone, now);
+async fn schedule_next(
+    context: &Context,
+    tenant: &Tenant,
+    zone: &Zone,
+    period: Period,
+    week_start: WeekStart,
+    closed: Date,
+) -> Result<(), Error> {
+    let entry = dispatch::rollup(tenant, zone, period, week_start, context.clock.now());
     let activity = ActivityStore::new(context);
-    let since = zone.start_of(tidemill_schemas::calendar::next(closed));
+    let since = zone.start_of(next(closed));
     if activity.get(tenant).await?.last.is_some_and(|last| last >= since) {
-        return activity.put(entry).await;
+        return activity.put_next(tenant, entry).await;
     }
     activity.disarm_if_quiet(tenant, &entry.name).await
-}
-
-fn read(item: &Item) -> Result<Date, Error> {
-    serde_json::from_slice(&item.body).map_err(|why| Error::Invalid(format!("rollup progress unreadable: {why}")))
 }

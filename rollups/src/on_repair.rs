@@ -1,12 +1,14 @@
-//! `on_repair`: days that changed after they had closed → requests to compute them again.
+//! `on_repair`: days that changed after they had closed → requests to compute them again; closed periods whose days
+//! changed → requests to fold them again.
 //!
-//! In: the marks sealing leaves. Out: requests; the marks cleared. Same requests, same engine as everything else. A
-//! mark set anew while this runs stays for the next time.
+//! In: the marks that sealing and publishing leave. Out: requests; the marks cleared. Same requests, same engine as
+//! everything else. A mark set anew while this runs stays for the next time.
 
 use std::collections::BTreeSet;
 
 use tidemill_aggregator::activity_store::ActivityStore;
 use tidemill_aggregator::definition_store::{DefinitionStore, Held};
+use tidemill_aggregator::dirty_period_store::DirtyPeriodStore;
 use tidemill_aggregator::dispatch;
 use tidemill_aggregator::request_store::RequestStore;
 use tidemill_aggregator::snapshot_store::{Series, SnapshotStore};
@@ -57,7 +59,26 @@ async fn repair_all(context: &Context, tenant: &Tenant) -> Result<(), Error> {
         RequestStore::new(context).send(&requests).await?;
         pages.clear_dirty(marks).await?;
     }
+    repair_periods(context, tenant, &definitions).await?;
     ActivityStore::new(context).disarm_if_quiet(tenant, &dispatch::repair_entry_name(tenant)).await
+}
+
+/// Asks for the closed periods whose days changed.
+async fn repair_periods(context: &Context, tenant: &Tenant, definitions: &[Held]) -> Result<(), Error> {
+    let store = DirtyPeriodStore::new(context);
+    loop {
+        let marks = store.list(tenant, REPAIR_MARKS_MAX).await?;
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let now = context.clock.now();
+        let mut requests: Vec<_> =
+            marks.iter().filter_map(|mark| repair::period_request(tenant, definitions, &mark.dirty, now)).collect();
+        // The shortest first: should a day be missing, whoever asks for it asks for the fewest.
+        requests.sort_by_key(|request| (request.period, request.first));
+        RequestStore::new(context).send(&requests).await?;
+        store.clear(marks).await?;
+    }
 }
 
 /// The days among those touched that somebody computed although the insight was not there when they changed.

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use tidemill_aggregator::definition_store::Held;
+use tidemill_aggregator::dirty_period_store::DirtyPeriod;
 use tidemill_aggregator::dispatch::spans;
 use tidemill_ingest::manifest::DirtyDay;
 use tidemill_schemas::calendar::{self, Date, Period, Zone};
@@ -57,19 +58,45 @@ pub fn requests(
     let mut requests = Vec::new();
     for &(first, last) in spans {
         for (first, last) in cut(first, last) {
-            requests.push(ComputeSnapshotRequest {
-                tenant: tenant.0.clone(),
-                insight: held.applied.definition.name.clone(),
-                fingerprint: held.applied.fingerprint.clone(),
-                period: Period::Day,
-                first,
-                last,
-                reason: reason.clone(),
-                requested_at: now,
-            });
+            requests.push(request(tenant, held, Period::Day, (first, last), reason, now));
         }
     }
     requests
+}
+
+/// One request.
+pub fn request(
+    tenant: &Tenant,
+    held: &Held,
+    period: Period,
+    (first, last): (Date, Date),
+    reason: &Reason,
+    now: Timestamp,
+) -> ComputeSnapshotRequest {
+    ComputeSnapshotRequest {
+        tenant: tenant.0.clone(),
+        insight: held.applied.definition.name.clone(),
+        fingerprint: held.applied.fingerprint.clone(),
+        period,
+        first,
+        last,
+        reason: reason.clone(),
+        requested_at: now,
+    }
+}
+
+/// The request for a period whose days changed; `None` when nobody wants it any more.
+pub fn period_request(
+    tenant: &Tenant,
+    definitions: &[Held],
+    dirty: &DirtyPeriod,
+    now: Timestamp,
+) -> Option<ComputeSnapshotRequest> {
+    let of =
+        |held: &&Held| held.applied.definition.name == dirty.insight && held.applied.fingerprint == dirty.fingerprint;
+    let held = definitions.iter().find(of)?;
+    let last = dirty.period.last(dirty.first, held.applied.definition.week_start);
+    Some(request(tenant, held, dirty.period, (dirty.first, last), &Reason::Repair, now))
 }
 
 /// Cuts a span at the turn of years: pieces that every insight shares, none longer than a request may be.

@@ -149,6 +149,21 @@ pub enum WeekStart {
     Monday,
 }
 
+impl WeekStart {
+    /// Whether this is the default.
+    pub fn is_sunday(&self) -> bool {
+        *self == WeekStart::Sunday
+    }
+
+    /// The word users type.
+    pub fn word(self) -> &'static str {
+        match self {
+            WeekStart::Sunday => "sunday",
+            WeekStart::Monday => "monday",
+        }
+    }
+}
+
 /// What rows are grouped by in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -165,6 +180,9 @@ pub enum Period {
     /// A calendar year.
     Year,
 }
+
+/// The kinds of period that fold days, shortest first.
+pub const LONG_PERIODS: [Period; 4] = [Period::Week, Period::Month, Period::Quarter, Period::Year];
 
 impl Period {
     /// The first date of the period that holds `date`.

@@ -4,7 +4,7 @@
 //! ended with `00 01`, numbers are fixed-width big-endian, so that no two component lists share an encoding, no
 //! component can forge another, and byte order is component order. Nothing else in tidemill builds keys.
 
-use crate::calendar::{Date, Period};
+use crate::calendar::{Date, Period, WeekStart};
 use crate::window::Position;
 
 /// Bytes a partition key may have (DynamoDB's limit).
@@ -250,6 +250,34 @@ pub fn coverage(tenant: &Tenant, insight: &str, fingerprint: &str) -> Key {
 /// How far the daily rollup of a zone has come.
 pub fn rolled_up(tenant: &Tenant, zone: &str) -> Key {
     Key { partition: tenant.half("rolled_up").end(), sort: Encoder::default().text(zone).end() }
+}
+
+/// How far the rollup of a zone's longer periods has come.
+pub fn rolled_up_periods(tenant: &Tenant, zone: &str, period: Period, week_start: WeekStart) -> Key {
+    let sort = Encoder::default().text(zone).text(period.word()).text(week_start.word());
+    Key { partition: tenant.half("rolled_up").end(), sort: sort.end() }
+}
+
+/// A closed period one of whose days changed.
+pub fn dirty_period(tenant: &Tenant, insight: &str, fingerprint: &str, period: Period, start: Date) -> Key {
+    let sort = Encoder::default().text(insight).text(fingerprint).text(period.word()).date(start);
+    Key { partition: dirty_periods_partition(tenant), sort: sort.end() }
+}
+
+/// The partition of [`dirty_period`].
+pub fn dirty_periods_partition(tenant: &Tenant) -> Vec<u8> {
+    tenant.half("dirty_period").end()
+}
+
+/// A period that waits for days of it, or was published without them.
+pub fn shortfall(tenant: &Tenant, insight: &str, fingerprint: &str, period: Period, start: Date) -> Key {
+    let sort = Encoder::default().text(insight).text(fingerprint).text(period.word()).date(start);
+    Key { partition: shortfalls_partition(tenant), sort: sort.end() }
+}
+
+/// The partition of [`shortfall`].
+pub fn shortfalls_partition(tenant: &Tenant) -> Vec<u8> {
+    tenant.half("shortfall").end()
 }
 
 /// What was counted about an insight: drift, stale requests.

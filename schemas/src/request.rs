@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::calendar::{Date, Period};
+use crate::calendar::{Date, Period, WeekStart};
 use crate::definition::Refresh;
 use crate::time::Timestamp;
 
@@ -61,11 +61,22 @@ pub enum Firing {
         /// Whose.
         tenant: String,
     },
-    /// The daily rollup of the insights in a zone.
+    /// The rollup of the insights in a zone.
     Rollup {
         /// Whose.
         tenant: String,
         /// The IANA name.
         zone: String,
+        /// Which kind of period is rolled up. Firings stored before there were longer periods name none: days.
+        #[serde(default, skip_serializing_if = "Period::is_day")]
+        period: Period,
+        /// Of weeks: the day they start on.
+        #[serde(default, skip_serializing_if = "WeekStart::is_sunday")]
+        week_start: WeekStart,
+    },
+    /// A request that waited for its days: it goes to the engine again.
+    Again {
+        /// The request.
+        request: ComputeSnapshotRequest,
     },
 }

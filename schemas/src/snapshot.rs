@@ -35,6 +35,8 @@ pub enum Input {
     Totals,
     /// Committed pages.
     Pages,
+    /// The snapshots of the days of a longer period.
+    Days,
 }
 
 /// Where a snapshot's numbers come from and how complete they are.
@@ -60,7 +62,7 @@ pub struct Header {
     pub through: Through,
     /// Everything acknowledged before this instant is included.
     pub watermark: Timestamp,
-    /// Hash of the page set read; empty for totals.
+    /// Hash of the page set read; empty for totals. Of a longer period: hash of the days folded.
     pub pages: String,
     /// Our clock when it was computed.
     pub computed_at: Timestamp,
@@ -73,6 +75,22 @@ pub struct Header {
     pub detail: Option<BlobRange>,
     /// States for merging: where they are.
     pub states: Option<BlobRange>,
+    /// Hash of the states' bytes: days of equal content have equal ones. Snapshots of earlier builds have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// Of a longer period: days of it were missing or out of date when it was folded.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub partial: bool,
+    /// Which days those are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Date>,
+    /// Of a longer period: milliseconds its folding took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge_millis: Option<u64>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// The headline: one row for the whole period, no groups.

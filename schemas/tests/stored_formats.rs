@@ -9,12 +9,12 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tidemill_schemas::calendar::{Date, Period, Zone};
+use tidemill_schemas::calendar::{Date, Period, WeekStart, Zone};
 use tidemill_schemas::decimal::Decimal;
 use tidemill_schemas::definition::known::Catalogue;
 use tidemill_schemas::definition::{Definition, parse};
 use tidemill_schemas::fingerprint::fingerprint;
-use tidemill_schemas::request::{ComputeSnapshotRequest, Reason};
+use tidemill_schemas::request::{ComputeSnapshotRequest, Firing, Reason};
 use tidemill_schemas::snapshot::{BlobRange, Detail, Digest, Group, GroupRow, Header, Input, SNAPSHOT_FORMAT};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::{Type, Value};
@@ -85,8 +85,74 @@ fn header_loads() {
             version: 3,
             detail: Some(BlobRange { object: "ab/cd".to_owned(), offset: 12, bytes: 345 }),
             states: None,
+            content: None,
+            partial: false,
+            missing: Vec::new(),
+            merge_millis: None,
         },
     );
+}
+
+#[test]
+fn header_of_a_period_loads() {
+    let zone = Zone::named("Europe/Berlin").unwrap();
+    let (first, last) = (Date::new(2026, 3, 1).unwrap(), Date::new(2026, 3, 31).unwrap());
+    check(
+        "header_period.json",
+        &Header {
+            format: SNAPSHOT_FORMAT,
+            insight: "revenue".to_owned(),
+            fingerprint: "0123456789abcdef0123456789abcdef".to_owned(),
+            period: Period::Month,
+            start: first,
+            window: zone.days(first, last),
+            tzdb: "2026a".to_owned(),
+            input: Input::Days,
+            through: Through(BTreeMap::from([("shard-0".to_owned(), Position(9))])),
+            watermark: time("2026-04-01T00:00:00Z"),
+            pages: "fedcba9876543210fedcba9876543210".to_owned(),
+            computed_at: time("2026-04-01T02:00:00.000001Z"),
+            verified: None,
+            version: 2,
+            detail: None,
+            states: Some(BlobRange { object: "ab/cd".to_owned(), offset: 0, bytes: 80_000_000 }),
+            content: Some("00112233445566778899aabbccddeeff".to_owned()),
+            partial: true,
+            missing: vec![day(), last],
+            merge_millis: Some(1_234),
+        },
+    );
+}
+
+#[test]
+fn firings_load() {
+    let rollup = |period, week_start| Firing::Rollup {
+        tenant: "default".to_owned(),
+        zone: "Europe/Berlin".to_owned(),
+        period,
+        week_start,
+    };
+    let again = ComputeSnapshotRequest {
+        tenant: "default".to_owned(),
+        insight: "revenue".to_owned(),
+        fingerprint: "0123456789abcdef0123456789abcdef".to_owned(),
+        period: Period::Month,
+        first: Date::new(2026, 3, 1).unwrap(),
+        last: Date::new(2026, 3, 31).unwrap(),
+        reason: Reason::Rollup,
+        requested_at: time("2026-04-02T12:00:00Z"),
+    };
+    let firings = [
+        rollup(Period::Day, WeekStart::Sunday),
+        rollup(Period::Week, WeekStart::Monday),
+        rollup(Period::Year, WeekStart::Sunday),
+        Firing::Again { request: again },
+    ];
+    check("firings_periods.json", &firings.to_vec());
+    // As it was stored before there were longer periods.
+    let before = r#"{"fire":"rollup","tenant":"default","zone":"Europe/Berlin"}"#;
+    assert_eq!(serde_json::from_str::<Firing>(before).unwrap(), firings[0]);
+    assert_eq!(serde_json::to_string(&firings[0]).unwrap(), before);
 }
 
 #[test]

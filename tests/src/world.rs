@@ -13,11 +13,12 @@ use axum::http::{Method, Request, StatusCode, header};
 use tidemill_aggregator::on_tick::on_tick;
 use tidemill_aggregator::request_store::RequestStore;
 use tidemill_aggregator::snapshot_store::{Series, Snapshot, SnapshotStore};
-use tidemill_ports::{Clock, Context, Outcome};
-use tidemill_rollups::on_period::on_period;
+use tidemill_ports::{Clock, Condition, Context, Effect, Outcome, Write};
+use tidemill_rollups::merge::REPAIR_ATTEMPTS_DEFAULT;
+use tidemill_rollups::on_period::{on_again, on_period};
 use tidemill_rollups::on_repair::on_repair;
 use tidemill_schemas::calendar::{Date, Period};
-use tidemill_schemas::keys::Tenant;
+use tidemill_schemas::keys::{self, Tenant};
 use tidemill_schemas::request::{ComputeSnapshotRequest, Firing, Reason};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::{Position, ShardId};
@@ -48,6 +49,8 @@ pub struct World {
     pub context: Arc<Context>,
     /// What has fired, by name and the time it was scheduled for.
     pub firings: Vec<(String, Timestamp)>,
+    /// How often a period asks for its missing days.
+    pub repair_attempts: u32,
     router: axum::Router,
     cursors: BTreeMap<(Consumer, ShardId), Position>,
 }
@@ -63,7 +66,8 @@ impl World {
         let ports = MemoryWorld::new(now, shards);
         let context = Arc::new(faults.around(&ports.context()));
         let router = tidemill_api::router(Arc::clone(&context), open);
-        World { ports, faults, context, firings: Vec::new(), router, cursors: BTreeMap::new() }
+        let repair_attempts = REPAIR_ATTEMPTS_DEFAULT;
+        World { ports, faults, context, firings: Vec::new(), repair_attempts, router, cursors: BTreeMap::new() }
     }
 
     /// The time.
@@ -135,15 +139,23 @@ impl World {
     /// # Panics
     /// When a store fails although there are no faults any more.
     pub async fn refresh(&self, insight: &str, first: Date, last: Date) {
+        self.request(insight, Period::Day, (first, last), Reason::Refresh).await;
+    }
+
+    /// Asks for days, or whole longer periods, of an insight.
+    ///
+    /// # Panics
+    /// When a store fails although there are no faults any more.
+    pub async fn request(&self, insight: &str, period: Period, (first, last): (Date, Date), reason: Reason) {
         let explained = json(&self.must("GET", &format!("/v1/insights/{insight}"), "").await);
         let request = ComputeSnapshotRequest {
             tenant: Tenant::local().0,
             insight: insight.to_owned(),
             fingerprint: explained["fingerprint"].as_str().expect("every insight has one").to_owned(),
-            period: Period::Day,
+            period,
             first,
             last,
-            reason: Reason::Refresh,
+            reason,
             requested_at: self.now(),
         };
         for attempt in 0.. {
@@ -154,16 +166,48 @@ impl World {
         }
     }
 
+    /// Removes stored days of an insight, as no code of ours ever does.
+    ///
+    /// # Panics
+    /// When they cannot be removed.
+    pub async fn lose_days(&self, insight: &str, days: &[Date]) {
+        let explained = json(&self.must("GET", &format!("/v1/insights/{insight}"), "").await);
+        let fingerprint = explained["fingerprint"].as_str().expect("every insight has one").to_owned();
+        for day in days {
+            let parts = [keys::SnapshotPart::Header, keys::SnapshotPart::Digest];
+            let lost = parts.map(|part| Write {
+                key: keys::snapshot(&Tenant::local(), insight, &fingerprint, Period::Day, *day, part),
+                condition: Condition::None,
+                effect: Effect::Delete,
+            });
+            self.ports.context().items.write(lost.to_vec()).await.expect("memory writes");
+        }
+    }
+
     /// Stored snapshots of an insight with the bytes of their states.
     ///
     /// # Panics
     /// When they cannot be read.
     pub async fn stored(&self, insight: &str, first: Date, last: Date) -> BTreeMap<Date, (Snapshot, Vec<u8>)> {
+        self.stored_periods(insight, Period::Day, first, last).await
+    }
+
+    /// The same of any kind of period, by the first day.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    pub async fn stored_periods(
+        &self,
+        insight: &str,
+        period: Period,
+        first: Date,
+        last: Date,
+    ) -> BTreeMap<Date, (Snapshot, Vec<u8>)> {
         let context = self.ports.context();
         let definitions = tidemill_aggregator::definition_store::DefinitionStore::new(&context);
         let tenant = Tenant::local();
         let held = definitions.get(&tenant, insight).await.expect("readable").expect("applied");
-        let series = Series { tenant: &tenant, insight, fingerprint: &held.applied.fingerprint, period: Period::Day };
+        let series = Series { tenant: &tenant, insight, fingerprint: &held.applied.fingerprint, period };
         let store = SnapshotStore::new(&context);
         let mut out = BTreeMap::new();
         for (date, snapshot) in store.range(&series, first, last).await.expect("readable") {
@@ -186,7 +230,10 @@ impl World {
         match serde_json::from_slice(payload).expect("our own firing") {
             Firing::Refresh { tenant, refresh } => on_tick(&self.context, &Tenant(tenant), refresh, scheduled).await,
             Firing::Repair { tenant } => on_repair(&self.context, &Tenant(tenant)).await,
-            Firing::Rollup { tenant, zone } => on_period(&self.context, &Tenant(tenant), &zone).await,
+            Firing::Rollup { tenant, zone, period, week_start } => {
+                on_period(&self.context, &Tenant(tenant), &zone, period, week_start).await
+            }
+            Firing::Again { request } => on_again(&self.context, &request).await,
         }
     }
 }

@@ -60,6 +60,12 @@ pub enum FoldError {
     Spill(#[from] io::Error),
 }
 
+impl From<crate::states::StatesError> for FoldError {
+    fn from(why: crate::states::StatesError) -> FoldError {
+        FoldError::Spill(why.into())
+    }
+}
+
 impl FoldError {
     /// The stable code.
     pub fn code(&self) -> &'static str {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tidemill_schemas::decimal::Decimal;
 
+use super::table::Writer;
 use crate::spill::{RunId, SharedSpill};
 
 /// Bytes read at a time from a stored run, when few are read.
@@ -18,6 +19,11 @@ const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
 const READ_BUFFER_BYTES_MIN: usize = 1024;
 /// Bytes of all read buffers of one walk, as far as the minimum allows.
 const READ_BUFFERS_BYTES: usize = 64 * 1024 * 1024;
+
+/// Entries a run in memory may have before [`Sorted::bound`] moves it to the spill.
+const MEMORY_RUN_ENTRIES_MAX: usize = 64 * 1024;
+/// Stored runs before [`Sorted::bound`] makes one of them: a leap year of days is merged in one walk.
+const STORED_RUNS_MAX: usize = 512;
 
 /// An element of fixed width.
 pub trait Entry: Copy + Send {
@@ -114,7 +120,7 @@ impl Entry for Counted {
 pub struct Stored {
     /// Where.
     pub spill: SharedSpill,
-    /// (run, first byte, bytes); each stretch holds whole entries.
+    /// (run, first byte, bytes), in order; an entry may begin in one stretch and end in the next.
     pub stretches: Vec<(RunId, u64, u64)>,
     /// Entries altogether.
     pub entries: u64,
@@ -170,6 +176,46 @@ impl<E: Entry> Sorted<E> {
         Ok(())
     }
 
+    /// Moves to `spill` what is too much for memory, and makes one run of what are too many.
+    ///
+    /// # Errors
+    /// The spill's own.
+    pub fn bound(&mut self, spill: &SharedSpill) -> io::Result<()> {
+        if let Some(Run::Memory(entries)) = self.runs.last()
+            && entries.len() > MEMORY_RUN_ENTRIES_MAX
+        {
+            let mut writer = Writer::new(spill);
+            entries.iter().try_for_each(|entry| writer.push(0, entry))?;
+            self.runs.pop();
+            self.runs.extend(writer.end()?.pop().map(Run::Stored));
+        }
+        if self.runs.len() > STORED_RUNS_MAX { self.settle(spill) } else { Ok(()) }
+    }
+
+    /// Makes one run of all, so that it can be counted and read without merging.
+    ///
+    /// # Errors
+    /// The spill's own.
+    pub fn settle(&mut self, spill: &SharedSpill) -> io::Result<()> {
+        if self.runs.len() <= 1 {
+            return Ok(());
+        }
+        let entries: u64 = self.runs.iter().map(Run::entries).sum();
+        if entries <= MEMORY_RUN_ENTRIES_MAX as u64 {
+            let mut merged = Vec::new();
+            self.scan(|entry| {
+                merged.push(*entry);
+                true
+            })?;
+            *self = Sorted::of_sorted(merged);
+            return Ok(());
+        }
+        let mut writer = Writer::new(spill);
+        self.each(|entry| writer.push(0, entry))?;
+        self.runs = writer.end()?.pop().map(Run::Stored).into_iter().collect();
+        Ok(())
+    }
+
     /// Calls `visit` with every entry, ascending, equal ones combined, until it returns false.
     ///
     /// # Errors
@@ -179,13 +225,25 @@ impl<E: Entry> Sorted<E> {
             entries.iter().all(visit);
             return Ok(());
         }
+        self.walk(|entry| Ok(visit(entry)))
+    }
+
+    /// Calls `visit` with every entry, ascending, equal ones combined.
+    ///
+    /// # Errors
+    /// The spill's own, and what `visit` returns.
+    pub fn each(&self, mut visit: impl FnMut(&E) -> io::Result<()>) -> io::Result<()> {
+        self.walk(|entry| visit(entry).map(|()| true))
+    }
+
+    fn walk(&self, visit: impl FnMut(&E) -> io::Result<bool>) -> io::Result<()> {
         let buffer = buffer_bytes(self.runs.len());
         let cursors = self.runs.iter().map(|run| match run {
             Run::Memory(entries) => Cursor::memory(entries),
             Run::Stored(stored) => Cursor::stored(stored, buffer),
         });
         let mut cursors = cursors.collect::<io::Result<Vec<_>>>()?;
-        merge_cursors(&mut cursors, |entry| Ok(visit(entry)))
+        merge_cursors(&mut cursors, visit)
     }
 
     /// How many entries there are. One pass unless there is a single run.
@@ -205,6 +263,15 @@ impl<E: Entry> Sorted<E> {
                 })?;
                 Ok(count)
             }
+        }
+    }
+}
+
+impl<E> Run<E> {
+    fn entries(&self) -> u64 {
+        match self {
+            Run::Memory(entries) => entries.len() as u64,
+            Run::Stored(stored) => stored.entries,
         }
     }
 }
@@ -282,21 +349,32 @@ impl<'a, E: Entry> Cursor<'a, E> {
     /// Moves to the next entry.
     ///
     /// # Errors
-    /// The spill's own; `InvalidData` when the bytes are no entry.
+    /// The spill's own; `InvalidData` when the bytes are no entry, or one out of order.
     pub fn advance(&mut self) -> io::Result<()> {
-        self.head = match &mut self.source {
+        let next = match &mut self.source {
             Source::Memory(entries) => entries.next().copied(),
             Source::Stored(reader) => match reader.next(E::BYTES)? {
                 None => None,
-                Some(bytes) => Some(E::read(bytes).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?),
+                Some(bytes) => {
+                    let entry = E::read(bytes).ok_or_else(damaged)?;
+                    if self.head.is_some_and(|head| head.order(&entry) != Ordering::Less) {
+                        return Err(damaged());
+                    }
+                    Some(entry)
+                }
             },
         };
+        self.head = next;
         Ok(())
     }
 }
 
+fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a stored set is damaged; recompute the day")
+}
+
 impl Reader<'_> {
-    /// The next `width` bytes; stretches hold a whole number of entries.
+    /// The next `width` bytes.
     fn next(&mut self, width: usize) -> io::Result<Option<&[u8]>> {
         if self.at == self.buffer.len() {
             self.refill(width)?;
@@ -309,17 +387,19 @@ impl Reader<'_> {
     fn refill(&mut self, width: usize) -> io::Result<()> {
         self.buffer.clear();
         self.at = 0;
-        while let Some((run, first, bytes)) = self.stored.stretches.get(self.stretch) {
-            let rest = bytes - self.offset;
-            if rest > 0 {
-                let whole = (self.buffer_bytes / width).max(1) * width;
-                self.buffer.resize(rest.min(whole as u64) as usize, 0);
-                self.stored.spill.read_exact(*run, first + self.offset, &mut self.buffer)?;
-                self.offset += self.buffer.len() as u64;
-                return Ok(());
+        let whole = (self.buffer_bytes / width).max(1) * width;
+        while let Some((run, first, bytes)) = self.stored.stretches.get(self.stretch)
+            && self.buffer.len() < whole
+        {
+            let from = self.buffer.len();
+            let taken = (bytes - self.offset).min((whole - from) as u64);
+            self.buffer.resize(from + taken as usize, 0);
+            self.stored.spill.read_exact(*run, first + self.offset, &mut self.buffer[from..])?;
+            self.offset += taken;
+            if self.offset == *bytes {
+                self.stretch += 1;
+                self.offset = 0;
             }
-            self.stretch += 1;
-            self.offset = 0;
         }
         Ok(())
     }

@@ -146,7 +146,7 @@ impl<E: Entry> Table<E> {
 }
 
 /// Writes ascending entries of ascending lists to the spill, many lists to a chunk.
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     spill: &'a SharedSpill,
     chunk: Vec<u8>,
     /// (list, first byte, bytes) of the chunk.
@@ -155,11 +155,11 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(spill: &'a SharedSpill) -> Writer<'a> {
+    pub(super) fn new(spill: &'a SharedSpill) -> Writer<'a> {
         Writer { spill, chunk: Vec::new(), stretches: Vec::new(), lists: Vec::new() }
     }
 
-    fn push<E: Entry>(&mut self, list: usize, entry: &E) -> io::Result<()> {
+    pub(super) fn push<E: Entry>(&mut self, list: usize, entry: &E) -> io::Result<()> {
         if self.chunk.len() + E::BYTES > CHUNK_BYTES {
             self.flush()?;
         }
@@ -187,7 +187,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn end(mut self) -> io::Result<Vec<Stored>> {
+    pub(super) fn end(mut self) -> io::Result<Vec<Stored>> {
         self.flush()?;
         Ok(self.lists)
     }

@@ -9,6 +9,10 @@ use tidemill_schemas::value::Value;
 
 use super::StatesError;
 use crate::metric::wide::{WIDE_BYTES, Wide};
+use crate::spill::{RunId, SharedSpill, Spilled};
+
+/// Bytes read at a time from a spill.
+const SOURCE_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Writes an unsigned integer, seven bits to a byte, lowest first.
 pub fn write_number(out: &mut dyn Write, mut number: u128) -> io::Result<()> {
@@ -69,16 +73,128 @@ pub fn write_value(out: &mut dyn Write, value: &Value) -> io::Result<()> {
     }
 }
 
+/// Where bytes are read from.
+pub trait Source {
+    /// How many bytes are left.
+    fn left(&self) -> u64;
+
+    /// The next `length` bytes.
+    fn take(&mut self, length: usize) -> Result<&[u8], StatesError>;
+
+    /// Passes over the next `bytes` and says where they lie, if that is a spill; else `None`, and nothing is passed.
+    fn stored(&mut self, bytes: u64) -> Option<(SharedSpill, Stretches)>;
+}
+
+/// (run, first byte, bytes), in order.
+pub type Stretches = Vec<(RunId, u64, u64)>;
+
+impl Source for &[u8] {
+    fn left(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn take(&mut self, length: usize) -> Result<&[u8], StatesError> {
+        let (taken, rest) = self.split_at_checked(length).ok_or(StatesError::Truncated)?;
+        *self = rest;
+        Ok(taken)
+    }
+
+    fn stored(&mut self, _: u64) -> Option<(SharedSpill, Stretches)> {
+        None
+    }
+}
+
+/// Bytes in a spill, read through a buffer.
+#[derive(Debug)]
+pub struct SpilledSource {
+    spilled: Spilled,
+    /// The next byte in the whole.
+    at: u64,
+    buffer: Vec<u8>,
+    /// The same byte in the buffer.
+    from: usize,
+}
+
+impl SpilledSource {
+    /// From the start.
+    pub fn new(spilled: Spilled) -> SpilledSource {
+        SpilledSource { spilled, at: 0, buffer: Vec::new(), from: 0 }
+    }
+}
+
+impl Source for SpilledSource {
+    fn left(&self) -> u64 {
+        self.spilled.bytes() - self.at
+    }
+
+    fn take(&mut self, length: usize) -> Result<&[u8], StatesError> {
+        if self.buffer.len() - self.from < length {
+            let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
+            if length > left {
+                return Err(StatesError::Truncated);
+            }
+            self.buffer.resize(length.max(SOURCE_BUFFER_BYTES).min(left), 0);
+            self.spilled.read_exact(self.at, &mut self.buffer).map_err(|why| StatesError::Scratch(why.kind()))?;
+            self.from = 0;
+        }
+        let from = self.from;
+        self.from += length;
+        self.at += length as u64;
+        Ok(&self.buffer[from..from + length])
+    }
+
+    fn stored(&mut self, bytes: u64) -> Option<(SharedSpill, Stretches)> {
+        if bytes > self.left() {
+            return None;
+        }
+        let stretches = self.spilled.stretches(self.at, bytes);
+        self.at += bytes;
+        self.buffer.clear();
+        self.from = 0;
+        Some((self.spilled.spill().clone(), stretches))
+    }
+}
+
+/// Either.
+#[derive(Debug)]
+pub enum AnySource<'a> {
+    /// In memory.
+    Memory(&'a [u8]),
+    /// In a spill.
+    Spilled(SpilledSource),
+}
+
+impl Source for AnySource<'_> {
+    fn left(&self) -> u64 {
+        match self {
+            AnySource::Memory(bytes) => bytes.left(),
+            AnySource::Spilled(source) => source.left(),
+        }
+    }
+
+    fn take(&mut self, length: usize) -> Result<&[u8], StatesError> {
+        match self {
+            AnySource::Memory(bytes) => bytes.take(length),
+            AnySource::Spilled(source) => source.take(length),
+        }
+    }
+
+    fn stored(&mut self, bytes: u64) -> Option<(SharedSpill, Stretches)> {
+        match self {
+            AnySource::Memory(held) => held.stored(bytes),
+            AnySource::Spilled(source) => source.stored(bytes),
+        }
+    }
+}
+
 /// Reads what the functions above wrote.
 #[derive(Debug)]
-pub struct Reader<'a>(pub &'a [u8]);
+pub struct Reader<S>(pub S);
 
-impl<'a> Reader<'a> {
+impl<S: Source> Reader<S> {
     /// The next `length` bytes.
-    pub fn take(&mut self, length: usize) -> Result<&'a [u8], StatesError> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(StatesError::Truncated)?;
-        self.0 = rest;
-        Ok(taken)
+    pub fn take(&mut self, length: usize) -> Result<&[u8], StatesError> {
+        self.0.take(length)
     }
 
     /// One byte.
@@ -110,7 +226,7 @@ impl<'a> Reader<'a> {
     /// How many elements of at least `bytes` each follow; never more than there is room for.
     pub fn length(&mut self, bytes: usize) -> Result<usize, StatesError> {
         let length = usize::try_from(self.number()?).map_err(|_| StatesError::Truncated)?;
-        if length.checked_mul(bytes).is_none_or(|needed| needed > self.0.len()) {
+        if length.checked_mul(bytes).is_none_or(|needed| needed as u64 > self.0.left()) {
             return Err(StatesError::Truncated);
         }
         Ok(length)
@@ -123,7 +239,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes with their length.
-    pub fn bytes(&mut self) -> Result<&'a [u8], StatesError> {
+    pub fn bytes(&mut self) -> Result<&[u8], StatesError> {
         let length = self.length(1)?;
         self.take(length)
     }

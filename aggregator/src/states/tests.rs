@@ -4,9 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::finish::{detail, digest};
-use crate::fold::{Fold, Limits};
 use crate::plan::Plan;
-use crate::spill::MemorySpill;
 use crate::testing::*;
 
 fn plan(by: &[&str]) -> Arc<Plan> {
@@ -14,15 +12,6 @@ fn plan(by: &[&str]) -> Arc<Plan> {
 }
 
 /// All rows as the cells of one range of days, merged.
-fn cells(plan: &Arc<Plan>, rows: &[Row]) -> DayCells {
-    let (first, last) = (date("2026-10-23"), date("2026-10-28"));
-    let mut fold = Fold::new(Arc::clone(plan), first, last, Limits::default(), Box::new(MemorySpill::default()));
-    fold.update(&batch(rows, Layout::default()), None).unwrap();
-    let mut merged = DayCells::empty(plan);
-    fold.finish().unwrap().into_iter().for_each(|(_, day)| merged.merge(day).unwrap());
-    merged
-}
-
 fn merged(parts: &[&DayCells]) -> Vec<u8> {
     let mut whole = parts[0].clone();
     parts[1..].iter().for_each(|part| whole.merge((*part).clone()).unwrap());

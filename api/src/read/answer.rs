@@ -3,27 +3,21 @@
 //! Written by hand, value by value, because numbers are exact decimals that must not pass through floating point.
 
 use tidemill_aggregator::definition_store::Held;
-use tidemill_aggregator::metric::DayCells;
-use tidemill_aggregator::plan::Plan;
-use tidemill_aggregator::range::{PeriodRows, series};
-use tidemill_schemas::calendar::{self, Date};
+use tidemill_aggregator::range::PeriodRows;
 use tidemill_schemas::definition::Definition;
-use tidemill_schemas::snapshot::{Digest, Group, GroupRow};
+use tidemill_schemas::snapshot::{Group, GroupRow};
 use tidemill_schemas::value::Value;
 
 use super::ask::Ask;
-use super::days::{Days, needs_states};
+use super::days::Days;
 use crate::insights::accuracy;
-use crate::problem::Problem;
 
 /// The answer to `ask`.
-pub fn body(held: &Held, ask: &Ask, days: Days) -> Result<String, Problem> {
+pub fn body(held: &Held, ask: &Ask, days: &Days) -> String {
     let definition = &held.applied.definition;
-    let plan = Plan::new(definition);
-    let periods = if needs_states(ask) { merged(&plan, ask, days.cells)? } else { plain(&plan, ask, &days)? };
     let rows = Rows { definition, ask };
     let mut all = Vec::new();
-    for period in &periods {
+    for period in &days.rows {
         rows.of_period(period, &mut all);
     }
     let total = all.len();
@@ -46,7 +40,7 @@ pub fn body(held: &Held, ask: &Ask, days: Days) -> Result<String, Problem> {
         .map(|metric| format!("{}:{}", text(&metric.name), text(&accuracy(&metric.function))))
         .collect();
     out.push_str(&format!("\"accuracy\":{{{}}},\"next\":{next}}}", accuracy.join(",")));
-    Ok(out)
+    out
 }
 
 fn completeness(definition: &Definition, held: &tidemill_schemas::snapshot::Completeness) -> String {
@@ -55,32 +49,6 @@ fn completeness(definition: &Definition, held: &tidemill_schemas::snapshot::Comp
     value["as_of"] = serde_json::json!(held.as_of.map(|at| zone.rfc3339(at)));
     value["complete_through"] = serde_json::json!(held.complete_through.map(|at| zone.rfc3339(at)));
     value.to_string()
-}
-
-/// Days straight from their digests.
-fn plain(plan: &Plan, ask: &Ask, days: &Days) -> Result<Vec<PeriodRows>, Problem> {
-    let digest = |date: &Date| match days.snapshots.get(date) {
-        Some(snapshot) => Ok(snapshot.digest.clone()),
-        None => empty(plan),
-    };
-    calendar::dates(ask.first, ask.last)
-        .map(|start| Ok(PeriodRows { start, total: digest(&start)?, rows: Vec::new() }))
-        .collect()
-}
-
-fn empty(plan: &Plan) -> Result<Digest, Problem> {
-    tidemill_aggregator::finish::digest(plan, &DayCells::empty(plan)).map_err(|why| Problem::internal(&why))
-}
-
-/// Periods from merged states. Days without a snapshot count as empty: whether that is true, completeness says.
-fn merged(
-    plan: &Plan,
-    ask: &Ask,
-    mut cells: std::collections::BTreeMap<Date, DayCells>,
-) -> Result<Vec<PeriodRows>, Problem> {
-    let days = calendar::dates(ask.first, ask.last)
-        .map(move |date| (date, cells.remove(&date).unwrap_or_else(|| DayCells::empty(plan))));
-    series(plan, days, ask.every, &ask.by, plan.top).map_err(|why| Problem::parameter(why.to_string()))
 }
 
 /// Writes rows.

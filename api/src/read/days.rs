@@ -1,19 +1,22 @@
-//! The stored days of a range, and how complete they are.
+//! The rows of a range from stored days and longer periods, and how complete they are.
 
 use std::collections::BTreeMap;
 
 use tidemill_aggregator::definition_store::Held;
+use tidemill_aggregator::finish;
 use tidemill_aggregator::metric::DayCells;
 use tidemill_aggregator::plan::Plan;
+use tidemill_aggregator::range::{PeriodRows, Range};
 use tidemill_aggregator::snapshot_store::{Series, Snapshot, SnapshotStore};
-use tidemill_aggregator::states;
+use tidemill_aggregator::spill_store::scratch;
 use tidemill_ingest::event_store::EventStore;
-use tidemill_ingest::manifest::PageDay;
 use tidemill_ingest::page_store::PageStore;
 use tidemill_ports::{Context, Error};
-use tidemill_schemas::calendar::{self, Date, Period, Zone};
+use tidemill_rollups::cover::{self, RolledUp};
+use tidemill_rollups::preflight::{Found, look};
+use tidemill_schemas::calendar::{self, Date, Period, WeekStart, Zone};
 use tidemill_schemas::keys::Tenant;
-use tidemill_schemas::snapshot::Completeness;
+use tidemill_schemas::snapshot::{BlobRange, Completeness};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::Through;
 
@@ -23,12 +26,10 @@ use crate::problem::Problem;
 /// Days named in a reason before the rest is only counted.
 const DAYS_NAMED_MAX: usize = 3;
 
-/// The stored days of a range.
+/// The rows of a range.
 pub struct Days {
-    /// By date; a day without a snapshot is not listed.
-    pub snapshots: BTreeMap<Date, Snapshot>,
-    /// Their states, decoded; empty unless asked for.
-    pub cells: BTreeMap<Date, DayCells>,
+    /// One per period.
+    pub rows: Vec<PeriodRows>,
     /// How complete they are.
     pub completeness: Completeness,
 }
@@ -59,59 +60,87 @@ fn series<'s>(tenant: &'s Tenant, held: &'s Held) -> Series<'s> {
 }
 
 impl Days {
-    /// Loads the days of `ask`, with their states where digests don't answer it.
+    /// The rows of `ask`, from as few stored snapshots as there are.
     pub async fn load(context: &Context, tenant: &Tenant, held: &Held, ask: &Ask) -> Result<Days, Problem> {
         // The clock before the chain heads, and both before what they are compared with.
         let now = context.clock.now();
         let pages = PageStore::new(context);
         let sealed = EventStore::new(context).watermark(now, &pages.heads().await?).await?;
-        let mut changed: BTreeMap<Date, Through> = BTreeMap::new();
         let (first, last) = utc_span(ask);
-        for source in pages.sources_of(tenant, held.applied.definition.source.as_deref()).await? {
-            for (day, PageDay { through, .. }) in pages.page_days(tenant, &source, first, last).await? {
-                let held = changed.entry(day).or_default();
-                through.0.iter().for_each(|(shard, position)| held.advance(shard, *position));
-            }
-        }
+        let changes = pages.changes(tenant, held.applied.definition.source.as_deref(), first, last).await?;
         let store = SnapshotStore::new(context);
-        let snapshots = store.range(&series(tenant, held), ask.first, ask.last).await?;
-        let completeness = completeness(held, ask, &snapshots, &changed, sealed);
-        let cells = if needs_states(ask) { cells(&store, held, &snapshots).await? } else { BTreeMap::new() };
-        Ok(Days { snapshots, cells, completeness })
+        let days = store.range(&series(tenant, held), ask.first, ask.last).await?;
+        let completeness = completeness(held, ask, &days, &changes, sealed);
+        let rows = rows(&store, tenant, held, ask, &days).await?;
+        Ok(Days { rows, completeness })
     }
-}
-
-/// Whether merged states are needed: for anything but plain days.
-pub fn needs_states(ask: &Ask) -> bool {
-    !ask.by.is_empty() || (ask.every != Some(Period::Day) && ask.first != ask.last)
 }
 
 fn utc_span(ask: &Ask) -> (Date, Date) {
     (calendar::utc_date(ask.window.start), calendar::utc_date(ask.window.end.plus_micros(-1)))
 }
 
-async fn cells(
+/// A row (set of rows) per period. Days without a snapshot count as empty: whether that is true, completeness says.
+async fn rows(
     store: &SnapshotStore<'_>,
+    tenant: &Tenant,
     held: &Held,
-    snapshots: &BTreeMap<Date, Snapshot>,
-) -> Result<BTreeMap<Date, DayCells>, Problem> {
-    let with: Vec<(Date, _)> =
-        snapshots.iter().filter_map(|(date, snapshot)| Some((*date, snapshot.header.states.clone()?))).collect();
-    let ranges: Vec<_> = with.iter().map(|(_, range)| range.clone()).collect();
-    let blobs = store.blobs(&ranges).await?;
-    let plan = Plan::new(&held.applied.definition);
-    let mut cells: BTreeMap<Date, DayCells> = snapshots.keys().map(|date| (*date, DayCells::empty(&plan))).collect();
-    for ((date, _), bytes) in with.iter().zip(&blobs) {
-        cells.insert(*date, states::decode(bytes).map_err(|why| Problem::internal(&why))?);
+    ask: &Ask,
+    days: &BTreeMap<Date, Snapshot>,
+) -> Result<Vec<PeriodRows>, Problem> {
+    let definition = &held.applied.definition;
+    let (plan, week_start) = (Plan::new(definition), definition.week_start);
+    let kinds = cover::kinds(ask.every);
+    let mut rolled_up = RolledUp::default();
+    for &period in kinds {
+        let of_period = Series { period, ..series(tenant, held) };
+        let stored = store.range(&of_period, ask.first, ask.last).await?;
+        rolled_up.add(period, week_start, (ask.first, ask.last), stored, days);
     }
-    Ok(cells)
+    let mut parts = Vec::new();
+    for (start, span) in periods(ask, week_start) {
+        parts.push((start, rolled_up.cover(kinds, week_start, span, days)));
+    }
+    if ask.by.is_empty() && parts.iter().all(|(_, cover)| cover.len() <= 1) {
+        return parts.into_iter().map(|(start, cover)| plain(&plan, start, cover.first())).collect();
+    }
+    let spill = scratch();
+    let mut range = Range::new(&plan, &ask.by, spill.clone());
+    for (start, cover) in parts {
+        let ranges: Vec<BlobRange> = cover.iter().filter_map(|part| part.header.states.clone()).collect();
+        let contents = store.contents(&ranges, &spill).await?;
+        range.add(start, &contents).map_err(|why| Problem::parameter(why.to_string()))?;
+    }
+    range.rows(plan.top).map_err(|why| Problem::parameter(why.to_string()))
+}
+
+/// The periods of a range, the first and the last cut to it: the date each is known by, its first and last day.
+fn periods(ask: &Ask, week_start: WeekStart) -> Vec<(Date, (Date, Date))> {
+    let Some(every) = ask.every else { return vec![(ask.first, (ask.first, ask.last))] };
+    let mut periods = Vec::new();
+    let mut at = ask.first;
+    while at <= ask.last {
+        let last = every.last(at, week_start).min(ask.last);
+        periods.push((every.first(at, week_start), (at, last)));
+        at = calendar::next(last);
+    }
+    periods
+}
+
+/// A period straight from its digest.
+fn plain(plan: &Plan, start: Date, snapshot: Option<&&Snapshot>) -> Result<PeriodRows, Problem> {
+    let total = match snapshot {
+        Some(snapshot) => snapshot.digest.clone(),
+        None => finish::digest(plan, &DayCells::empty(plan)).map_err(|why| Problem::internal(&why))?,
+    };
+    Ok(PeriodRows { start, total, rows: Vec::new() })
 }
 
 fn completeness(
     held: &Held,
     ask: &Ask,
     snapshots: &BTreeMap<Date, Snapshot>,
-    changed: &BTreeMap<Date, Through>,
+    changes: &BTreeMap<Date, Through>,
     sealed: Timestamp,
 ) -> Completeness {
     let zone = &held.applied.definition.timezone;
@@ -121,19 +150,16 @@ fn completeness(
     let mut as_of = Timestamp::MIN;
     for date in calendar::dates(ask.first, ask.last) {
         let window = zone.day(date);
-        let touched = || calendar::utc_dates(window).filter_map(|day| changed.get(&day));
-        let through = match snapshots.get(&date) {
-            Some(snapshot) => {
-                if !touched().all(|through| snapshot.header.through.covers(through)) {
-                    stale.push(date);
-                }
-                unverified |= snapshot.header.verified != Some(true);
-                snapshot.header.watermark
-            }
-            None if touched().next().is_some() => {
-                missing.push(date);
-                window.start
-            }
+        let header = snapshots.get(&date).map(|snapshot| &snapshot.header);
+        match look(zone, date, header, changes) {
+            Found::Stale => stale.push(date),
+            Found::Missing => missing.push(date),
+            Found::UpToDate | Found::Nothing => {}
+        }
+        unverified |= header.is_some_and(|header| header.verified != Some(true));
+        let through = match header {
+            Some(header) => header.watermark,
+            None if missing.last() == Some(&date) => window.start,
             None => sealed,
         };
         as_of = as_of.max(through.min(window.end));

@@ -17,7 +17,7 @@ use crate::terminal::Mark;
 /// Free bytes below which the disk is worth a warning.
 const DISK_FREE_BYTES_MIN: u64 = 1024 * 1024 * 1024;
 /// Keys of a server's status that are worth a warning when they are not zero.
-const WORRIES: [&str; 6] = ["dead_letters", "drift", "quarantined", "gaps", "blocked", "failed"];
+const WORRIES: [&str; 7] = ["dead_letters", "drift", "quarantined", "gaps", "blocked", "failed", "partial_rollups"];
 
 /// Look for what is wrong with the project or its server
 #[derive(Debug, Args)]

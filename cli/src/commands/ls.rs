@@ -32,6 +32,9 @@ impl Ls {
 
 fn table(insights: &[Json], width: Option<u16>) -> String {
     let header = ["insight", "type", "title", "metrics", "by", "timezone", "refresh", "strategy"].map(str::to_owned);
+    // A column of its own only where there is something to say.
+    let badge = insights.iter().any(|insight| !insight.items_at("partial").is_empty()).then(|| "partial".to_owned());
+    let header: Vec<String> = header.into_iter().chain(badge).collect();
     let lines: Vec<Vec<String>> =
         insights.iter().map(|insight| header.iter().map(|key| cell(insight, key)).collect()).collect();
     table::of_texts(&header, &lines, &[], width)
@@ -40,6 +43,10 @@ fn table(insights: &[Json], width: Option<u16>) -> String {
 /// A cell; metrics come as names or as objects with a name.
 fn cell(insight: &Json, key: &str) -> String {
     match insight.get(key) {
+        Some(Json::List(items)) if key == "partial" => {
+            let period = |item: &Json| format!("{} {}", item.text_at("period"), item.text_at("first"));
+            items.iter().map(period).collect::<Vec<_>>().join(", ")
+        }
         Some(Json::List(items)) => {
             let name = |item: &Json| item.get("name").map_or_else(|| item.shown(), Json::shown);
             items.iter().map(name).collect::<Vec<_>>().join(", ")
@@ -60,5 +67,9 @@ mod tests {
             "timezone":"UTC","refresh":"5m","strategy":"recompute"}]"#;
         let text = table(Json::parse(json).expect("it is JSON").items(), None);
         assert!(text.contains(" revenue  standard         orders, sum      UTC       5m       recompute"), "{text}");
+        let json =
+            br#"[{"insight":"revenue","partial":[{"period":"month","first":"2026-03-01","missing":["2026-03-03"]}]}]"#;
+        let text = table(Json::parse(json).expect("it is JSON").items(), None);
+        assert!(text.contains("month 2026-03-01"), "{text}");
     }
 }

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::client::{Request, url};
 use crate::failure::Failure;
+use crate::json::Json;
 use crate::render::rows::Rows;
 use crate::render::{footer, table};
 use crate::session::Session;
@@ -33,6 +34,9 @@ impl Show {
         let known = facts.iter().filter(|(_, key)| !insight.text_at(key).is_empty());
         let facts: Vec<String> = known.map(|(name, key)| format!("{name} {}", insight.text_at(key))).collect();
         terminal.print(&terminal.mark(Mark::Dim, &format!("# {}", facts.join(" · "))))?;
+        for line in partial(insight.items_at("partial")) {
+            terminal.print(&terminal.mark(Mark::Yellow, &line))?;
+        }
         let digest = client.ask_json(&Request::get(format!("{path}/digest"))).await?;
         let rows = Rows::of(digest.items_at("rows"));
         if rows.cells.is_empty() {
@@ -44,5 +48,26 @@ impl Show {
             terminal.print(&terminal.mark(Mark::Dim, &format!(" {line}")))?;
         }
         Ok(())
+    }
+}
+
+/// Periods that were published without some of their days, a line each.
+fn partial(periods: &[Json]) -> Vec<String> {
+    let line = |period: &Json| {
+        let days: Vec<String> = period.items_at("missing").iter().map(Json::shown).collect();
+        format!("# partial: the {} of {} lacks {}", period.text_at("period"), period.text_at("first"), days.join(", "))
+    };
+    periods.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partial_period_is_named_with_its_days() {
+        let json = br#"[{"period":"month","first":"2026-03-01","missing":["2026-03-03","2026-03-17"]}]"#;
+        let lines = partial(Json::parse(json).expect("it is JSON").items());
+        assert_eq!(lines, ["# partial: the month of 2026-03-01 lacks 2026-03-03, 2026-03-17"]);
     }
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result,
+    PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
 use super::{Fate, Faults};
@@ -53,6 +53,48 @@ impl fmt::Display for FaultyBlobs {
     }
 }
 
+/// An upload in parts, each of which may fail, as may its end.
+#[derive(Debug)]
+struct FaultyUpload {
+    inner: Box<dyn MultipartUpload>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl MultipartUpload for FaultyUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.faults.count_call();
+        let (fate, part) = (self.faults.fate(), self.inner.put_part(data));
+        async move {
+            match fate {
+                Fate::Works => part.await,
+                Fate::FailsBefore => Err(fault()),
+                Fate::FailsAfter => {
+                    part.await?;
+                    Err(fault())
+                }
+            }
+        }
+        .boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        self.faults.count_call();
+        match self.faults.fate() {
+            Fate::Works => self.inner.complete().await,
+            Fate::FailsBefore => Err(fault()),
+            Fate::FailsAfter => {
+                self.inner.complete().await?;
+                Err(fault())
+            }
+        }
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.inner.abort().await
+    }
+}
+
 #[async_trait]
 impl ObjectStore for FaultyBlobs {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
@@ -64,7 +106,8 @@ impl ObjectStore for FaultyBlobs {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.call(self.inner.put_multipart_opts(location, options)).await
+        let inner = self.call(self.inner.put_multipart_opts(location, options)).await?;
+        Ok(Box::new(FaultyUpload { inner, faults: Arc::clone(&self.faults) }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {

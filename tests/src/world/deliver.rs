@@ -1,9 +1,10 @@
 //! Deliveries: the feed, firings and requests, as badly as their contracts allow.
 
 use tidemill_aggregator::on_changes::on_changes;
-use tidemill_aggregator::on_request::on_request;
 use tidemill_ingest::on_seal::on_seal;
 use tidemill_ports::{Change, Message, Outcome, Queue, Table};
+use tidemill_rollups::on_merge::on_merge;
+use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::{Position, ShardId};
 
 use super::{Consumer, World};
@@ -115,6 +116,27 @@ impl World {
         moved
     }
 
+    /// Lets time pass to `until`, from one firing or delayed request to the next. Of the firings that are due, `lost_percent`
+    /// never reach their handler.
+    ///
+    /// # Panics
+    /// As [`World::settle`].
+    pub async fn live_until(&mut self, until: Timestamp, random: &mut Random, lost_percent: u64) {
+        loop {
+            let next = [self.ports.schedule.next(), self.ports.requests.next_visible()].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= until) else { break };
+            self.ports.clock.set(next.max(self.now()));
+            for (entry, scheduled) in self.ports.schedule.due(self.now()) {
+                if random.chance(lost_percent) {
+                    self.ports.schedule.done(&entry.name, scheduled);
+                }
+            }
+            self.settle(random).await;
+        }
+        self.ports.clock.set(until);
+        self.settle(random).await;
+    }
+
     /// Works the queue until it is empty, in any order, some of it twice; whether there was any.
     pub async fn settle_requests(&mut self, random: &mut Random) -> bool {
         let mut waiting: Vec<Message> = Vec::new();
@@ -140,7 +162,7 @@ impl World {
             attempt += 1;
             let count = (1 + random.below(10) as usize).min(waiting.len());
             let batch: Vec<Message> = waiting.drain(..count).collect();
-            let outcomes = on_request(&self.context, &batch).await;
+            let outcomes = on_merge(&self.context, self.repair_attempts, &batch).await;
             assert_eq!(outcomes.len(), batch.len());
             for (message, outcome) in batch.into_iter().zip(outcomes) {
                 match outcome {

@@ -26,13 +26,7 @@ fn order(id: &str, time: &str) -> String {
 
 /// Lets time pass from firing to firing.
 async fn live_until(world: &mut World, until: &str) {
-    let (until, mut random) = (at(until), Random::of(7));
-    while let Some(next) = world.ports.schedule.next().filter(|next| *next <= until) {
-        world.ports.clock.set(next.max(world.now()));
-        world.settle(&mut random).await;
-    }
-    world.ports.clock.set(until);
-    world.settle(&mut random).await;
+    world.live_until(at(until), &mut Random::of(7), 0).await;
 }
 
 async fn started(now: &str, zone: &str) -> World {
@@ -61,7 +55,8 @@ async fn the_first_event_arms_and_silence_disarms() {
     world.settle(&mut Random::of(1)).await;
     let armed = world.ports.schedule.list().await.expect("memory lists");
     let names: Vec<_> = armed.iter().filter_map(|entry| entry.name.split('.').nth(1)).collect();
-    assert_eq!(names, ["refresh-5m", "repair", "rollup-UTC"]);
+    let rollups = ["rollup-UTC", "rollup-month-UTC", "rollup-quarter-UTC", "rollup-week-UTC", "rollup-year-UTC"];
+    assert_eq!(names, [["refresh-5m", "repair"].as_slice(), &rollups].concat());
     let answer = day(&world, "2026-03-01", "2026-03-02").await;
     assert_eq!(answer["rows"][0]["total"].to_string(), "2.5", "the first look comes at once: {answer}");
     live_until(&mut world, "2026-03-01T12:12:00Z").await;
@@ -73,15 +68,25 @@ async fn the_first_event_arms_and_silence_disarms() {
     assert_eq!(fired(&world, "rollup-UTC"), [at("2026-03-02T01:00:00Z")]);
     let answer = day(&world, "2026-03-01", "2026-03-02").await;
     assert_eq!(answer["completeness"]["verified"], true, "{answer}");
-    assert_eq!(world.ports.schedule.list().await, Ok(vec![]), "a quiet spell disarms everything");
+    let armed = world.ports.schedule.list().await.expect("memory lists");
+    assert!(
+        armed.iter().all(|entry| entry.name.contains("rollup-")),
+        "a quiet spell disarms all that repeats: {armed:?}"
+    );
+    live_until(&mut world, "2026-04-02T00:00:00Z").await;
+    let once =
+        [("week", "2026-03-08T01:30:00Z"), ("month", "2026-04-01T02:00:00Z"), ("quarter", "2026-04-01T03:00:00Z")];
+    for (period, time) in once {
+        assert_eq!(fired(&world, &format!("rollup-{period}-UTC")), [at(time)]);
+    }
     let calls = world.faults.calls();
-    live_until(&mut world, "2026-04-03T00:00:00Z").await;
+    live_until(&mut world, "2026-05-03T00:00:00Z").await;
     assert_eq!(world.faults.calls(), calls, "an idle month makes no call");
-    world.send(&order("b", "2026-04-03T00:00:00Z")).await;
+    world.send(&order("b", "2026-05-03T00:00:00Z")).await;
     world.settle(&mut Random::of(2)).await;
-    live_until(&mut world, "2026-04-04T02:00:00Z").await;
-    assert_eq!(fired(&world, "rollup-UTC").last(), Some(&at("2026-04-04T01:00:00Z")));
-    let answer = day(&world, "2026-04-03", "2026-04-04").await;
+    live_until(&mut world, "2026-05-04T02:00:00Z").await;
+    assert_eq!(fired(&world, "rollup-UTC").last(), Some(&at("2026-05-04T01:00:00Z")));
+    let answer = day(&world, "2026-05-03", "2026-05-04").await;
     assert_eq!(answer["completeness"]["verified"], true, "{answer}");
 }
 

@@ -6,6 +6,7 @@ mod doors;
 mod golden;
 mod local;
 mod oracle;
+mod periods;
 mod runner;
 mod system;
 mod tidy;
