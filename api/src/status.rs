@@ -70,7 +70,7 @@ async fn look(api: &Api, tenant: &Tenant) -> Result<Seen, Problem> {
         dead_letters: context.requests.dead_letters(COUNTED_MAX).await?.len(),
         dirty_days: pages.dirty(tenant, COUNTED_MAX).await?.len(),
         quarantined: QuarantineStore::new(context).list(tenant, None, COUNTED_MAX).await?.0.len(),
-        insights: DefinitionStore::new(context).list(tenant).await?.len(),
+        insights: DefinitionStore::new(context).insights(tenant).await?.len(),
         drift: tallies.values().map(|tally| tally.drift).sum(),
         stale: tallies.values().map(|tally| tally.stale).sum(),
         failed: tallies.values().map(|tally| tally.failed).sum(),

@@ -14,7 +14,7 @@ use tidemill_schemas::decimal::Decimal;
 use tidemill_schemas::definition::known::Catalogue;
 use tidemill_schemas::definition::{Definition, parse};
 use tidemill_schemas::fingerprint::fingerprint;
-use tidemill_schemas::request::{ComputeSnapshotRequest, Reason};
+use tidemill_schemas::request::{ComputeSnapshotRequest, Firing, Lease, Reason};
 use tidemill_schemas::snapshot::{BlobRange, Detail, Digest, Group, GroupRow, Header, Input, SNAPSHOT_FORMAT};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::{Type, Value};
@@ -142,6 +142,19 @@ fn requests_load() {
     };
     let reasons = [Reason::Refresh, Reason::Rollup, Reason::Repair, Reason::Backfill("b1".to_owned())];
     check("request.json", &reasons.map(request).to_vec());
+    let lease = Lease { backfill: "b1".to_owned(), unit: 7, epoch: 2 };
+    check("request_unit.json", &request(Reason::Unit(lease)));
+}
+
+#[test]
+fn firings_load() {
+    let (tenant, zone) = ("main".to_owned(), "UTC".to_owned());
+    let firings = [
+        Firing::Repair { tenant: tenant.clone() },
+        Firing::Rollup { tenant: tenant.clone(), zone },
+        Firing::Wave { tenant, backfill: "b1".to_owned() },
+    ];
+    check("firings.json", &firings.to_vec());
 }
 
 #[test]

@@ -16,6 +16,7 @@ use tidemill_aggregator::snapshot_store::{Series, Snapshot, SnapshotStore};
 use tidemill_ports::{Clock, Context, Outcome};
 use tidemill_rollups::on_period::on_period;
 use tidemill_rollups::on_repair::on_repair;
+use tidemill_rollups::on_wave::on_wave;
 use tidemill_schemas::calendar::{Date, Period};
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::request::{ComputeSnapshotRequest, Firing, Reason};
@@ -187,6 +188,7 @@ impl World {
             Firing::Refresh { tenant, refresh } => on_tick(&self.context, &Tenant(tenant), refresh, scheduled).await,
             Firing::Repair { tenant } => on_repair(&self.context, &Tenant(tenant)).await,
             Firing::Rollup { tenant, zone } => on_period(&self.context, &Tenant(tenant), &zone).await,
+            Firing::Wave { tenant, backfill } => on_wave(&self.context, &Tenant(tenant), &backfill).await,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Deliveries: the feed, firings and requests, as badly as their contracts allow.
 
 use tidemill_aggregator::on_changes::on_changes;
-use tidemill_aggregator::on_request::on_request;
 use tidemill_ingest::on_seal::on_seal;
 use tidemill_ports::{Change, Message, Outcome, Queue, Table};
+use tidemill_rollups::on_delivery::on_delivery;
 use tidemill_schemas::window::{Position, ShardId};
 
 use super::{Consumer, World};
@@ -140,7 +140,7 @@ impl World {
             attempt += 1;
             let count = (1 + random.below(10) as usize).min(waiting.len());
             let batch: Vec<Message> = waiting.drain(..count).collect();
-            let outcomes = on_request(&self.context, &batch).await;
+            let outcomes = on_delivery(&self.context, &batch).await;
             assert_eq!(outcomes.len(), batch.len());
             for (message, outcome) in batch.into_iter().zip(outcomes) {
                 match outcome {
