@@ -18,6 +18,7 @@ pub mod fold;
 mod group;
 pub mod metric;
 pub mod on_changes;
+pub mod on_rehearse;
 pub mod on_request;
 mod on_request_commit;
 mod on_request_scan;

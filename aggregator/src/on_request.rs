@@ -17,7 +17,7 @@ use tidemill_schemas::window::Position;
 
 use crate::definition_store::{DefinitionStore, Held};
 use crate::dispatch::apart;
-use crate::on_request_scan::{self, Job};
+use crate::on_request_scan::{self, Job, Keep};
 use crate::on_request_totals;
 use crate::plan::Plan;
 use crate::request_store::RequestStore;
@@ -89,7 +89,7 @@ pub async fn on_request(context: &Context, messages: &[Message]) -> Vec<Outcome>
         }
     }
     for group in together(scans) {
-        let ended = on_request_scan::scan(context, &group).await;
+        let ended = on_request_scan::scan(context, &group, Keep::All).await;
         for (job, ended) in group.into_iter().zip(ended) {
             outcomes[job.work.index] = end(context, &job.work.request, ended).await;
         }
@@ -106,13 +106,14 @@ async fn load(context: &Context, index: usize, message: &Message) -> Result<Opti
         return Err(Outcome::Park(format!("a request spans 1 to {REQUEST_DAYS_MAX} days, this one {}", days + 1)));
     }
     let tenant = Tenant(request.tenant.clone());
-    let held = DefinitionStore::new(context).get(&tenant, &request.insight).await.map_err(|why| retry(&why))?;
+    let definitions = DefinitionStore::new(context);
+    let held = definitions.of(&tenant, &request.insight, &request.fingerprint).await.map_err(|why| retry(&why))?;
     match held {
-        Some(held) if held.applied.fingerprint == request.fingerprint => {
+        Some(held) => {
             let plan = Arc::new(Plan::new(&held.applied.definition));
             Ok(Some(Work { index, request, held, plan }))
         }
-        _ => {
+        None => {
             stale(context, &request).await.map_err(|why| retry(&why))?;
             Ok(None)
         }

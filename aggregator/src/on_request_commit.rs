@@ -190,12 +190,10 @@ fn series<'w>(work: &'w Work, tenant: &'w Tenant) -> Series<'w> {
 /// Whether the definition is still the one the work was loaded with. An edit that keeps the meaning is a new version
 /// with the same fingerprint: the work is done again for it.
 async fn still_wanted(context: &Context, work: &Work, tenant: &Tenant) -> Result<(), Failure> {
-    match DefinitionStore::new(context).get(tenant, &work.request.insight).await? {
+    match DefinitionStore::new(context).of(tenant, &work.request.insight, &work.request.fingerprint).await? {
         Some(held) if held.rank == work.held.rank => Ok(()),
-        Some(held) if held.applied.fingerprint == work.request.fingerprint => {
-            Err(Failure::Again("the definition was applied again meanwhile".to_owned()))
-        }
-        _ => Err(Failure::Stale),
+        Some(_) => Err(Failure::Again("the definition was applied again meanwhile".to_owned())),
+        None => Err(Failure::Stale),
     }
 }
 

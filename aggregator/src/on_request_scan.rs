@@ -45,9 +45,18 @@ pub(crate) struct Job {
     pub days: BTreeSet<Date>,
 }
 
+/// What becomes of computed days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// They are compared with their totals and published.
+    All,
+    /// Nothing: only how long it takes matters.
+    Nothing,
+}
+
 /// Computes the days of every job in one pass; one end per job.
-pub(crate) async fn scan(context: &Context, jobs: &[Job]) -> Vec<Ended> {
-    match Pass::prepare(context, jobs).await {
+pub(crate) async fn scan(context: &Context, jobs: &[Job], keep: Keep) -> Vec<Ended> {
+    match Pass::prepare(context, jobs, keep).await {
         Ok(mut pass) => {
             if let Err(failure) = pass.run().await {
                 // What is common to all failed: whoever had not failed alone fails with it.
@@ -74,10 +83,11 @@ struct Pass<'a> {
     set: Arc<PageSet>,
     watermark: Timestamp,
     now: Timestamp,
+    keep: Keep,
 }
 
 impl<'a> Pass<'a> {
-    async fn prepare(context: &'a Context, jobs: &[Job]) -> Result<Pass<'a>, Failure> {
+    async fn prepare(context: &'a Context, jobs: &[Job], keep: Keep) -> Result<Pass<'a>, Failure> {
         let mut jobs = jobs.to_vec();
         let pages = PageStore::new(context);
         let now = context.clock.now();
@@ -105,7 +115,7 @@ impl<'a> Pass<'a> {
         };
         let folds = jobs.iter().map(fold).collect();
         let (computed, ended) = (vec![Vec::new(); jobs.len()], vec![Ok(()); jobs.len()]);
-        Ok(Pass { context, jobs, folds, computed, ended, set: Arc::new(set), watermark, now })
+        Ok(Pass { context, jobs, folds, computed, ended, set: Arc::new(set), watermark, now, keep })
     }
 
     async fn run(&mut self) -> Result<(), Failure> {
@@ -200,7 +210,7 @@ impl<'a> Pass<'a> {
         computed.input = Input::Pages;
         computed.pages = self.set.hash(first, last);
         computed.changed = self.set.through_of(first, last);
-        if window.end > self.now {
+        if window.end > self.now || self.keep == Keep::Nothing {
             return Ok(computed);
         }
         computed.verified = Some(true);
@@ -228,6 +238,9 @@ impl<'a> Pass<'a> {
 
     async fn publish(&mut self, at: usize) -> Result<(), Failure> {
         let computed = std::mem::take(&mut self.computed[at]);
+        if self.keep == Keep::Nothing {
+            return Ok(());
+        }
         let work = &self.jobs[at].work;
         on_request_commit::publish(self.context, work, computed, &self.set.through, self.watermark).await
     }

@@ -37,7 +37,7 @@ async fn dispatch_all(
     let mut requests = Vec::new();
     for held in &definitions {
         let due = refresh.is_none_or(|refresh| held.applied.definition.refresh == refresh);
-        if due && first_dispatch(context, tenant, &held.applied.definition.name, scheduled).await? {
+        if due && first_dispatch(context, tenant, held, scheduled).await? {
             requests.push(request(tenant, held, scheduled, context.clock.now()));
         }
     }
@@ -64,10 +64,11 @@ fn request(tenant: &Tenant, held: &Held, scheduled: Timestamp, now: Timestamp) -
 }
 
 /// Whether this scheduled time was not dispatched before. A tick that dies behind this line is made good by the next.
-async fn first_dispatch(context: &Context, tenant: &Tenant, insight: &str, at: Timestamp) -> Result<bool, Error> {
+async fn first_dispatch(context: &Context, tenant: &Tenant, held: &Held, at: Timestamp) -> Result<bool, Error> {
     let rank = at.micros().unsigned_abs();
+    let lineage = format!("refresh {}", held.applied.fingerprint);
     let write = Write {
-        key: keys::dispatch(tenant, insight, "refresh"),
+        key: keys::dispatch(tenant, &held.applied.definition.name, &lineage),
         condition: Condition::AbsentOrRankBelow(rank),
         effect: Effect::Put(Item { rank, body: bytes::Bytes::new() }),
     };

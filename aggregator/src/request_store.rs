@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidemill_ports::{Condition, Context, Effect, Error, Item, QUEUE_BATCH_MAX, Query, Write};
-use tidemill_schemas::calendar::Date;
+use tidemill_schemas::calendar::{Date, Period};
 use tidemill_schemas::keys::{self, Decoder, Tenant};
-use tidemill_schemas::request::{ComputeSnapshotRequest, Reason};
+use tidemill_schemas::request::{ComputeSnapshotRequest, Lease, Reason};
 use tidemill_schemas::time::Timestamp;
 
 /// What became of a request.
@@ -22,6 +22,9 @@ pub struct RequestOutcome {
     pub first: Date,
     /// Last local day, included.
     pub last: Date,
+    /// The kind of period.
+    #[serde(default, skip_serializing_if = "Period::is_day")]
+    pub period: Period,
     /// Why it failed; `None`: it succeeded, or the definition changed in the meantime.
     #[serde(rename = "message")]
     pub failure: Option<String>,
@@ -74,23 +77,23 @@ impl<'a> RequestStore<'a> {
         Ok(())
     }
 
+    /// Sends the parts of a unit as one message, so that they are delivered together.
+    ///
+    /// # Errors
+    /// The port's; it may have been sent. Sending again is safe.
+    pub async fn send_unit(&self, requests: &[ComputeSnapshotRequest]) -> Result<(), Error> {
+        let body = serde_json::to_vec(requests).map_err(|why| Error::Invalid(format!("unit: {why}")))?;
+        self.context.requests.send(vec![body.into()], 0).await
+    }
+
     /// Keeps what became of a request.
     ///
     /// # Errors
     /// The port's.
     pub async fn ended(&self, request: &ComputeSnapshotRequest, failure: Option<String>) -> Result<(), Error> {
         let tenant = Tenant(request.tenant.clone());
-        if let Reason::Backfill(id) = &request.reason {
-            let outcome = RequestOutcome {
-                insight: request.insight.clone(),
-                first: request.first,
-                last: request.last,
-                failure: failure.clone(),
-            };
-            let key = keys::backfill_outcome(&tenant, id, &request.insight, request.first);
-            let body = serde_json::to_vec(&outcome).map_err(|why| Error::Invalid(format!("outcome: {why}")))?;
-            let effect = Effect::Put(Item { rank: 0, body: body.into() });
-            self.context.items.write(vec![Write { key, condition: Condition::None, effect }]).await?;
+        if let Reason::Unit(lease) = &request.reason {
+            self.report(&tenant, lease, request, failure.clone()).await?;
         }
         let now = self.context.clock.now();
         self.count(&tenant, &request.insight, |tally| {
@@ -100,6 +103,26 @@ impl<'a> RequestStore<'a> {
             *tally != before
         })
         .await
+    }
+
+    /// Keeps what became of a part of a leased unit. What was reported under a later lease stays.
+    async fn report(
+        &self,
+        tenant: &Tenant,
+        lease: &Lease,
+        request: &ComputeSnapshotRequest,
+        failure: Option<String>,
+    ) -> Result<(), Error> {
+        let ComputeSnapshotRequest { insight, first, last, period, .. } = request.clone();
+        let key = keys::unit_report(tenant, &lease.backfill, lease.unit, &insight);
+        let outcome = RequestOutcome { insight, first, last, period, failure };
+        let body = serde_json::to_vec(&outcome).map_err(|why| Error::Invalid(format!("outcome: {why}")))?;
+        let effect = Effect::Put(Item { rank: lease.epoch.into(), body: body.into() });
+        let condition = Condition::AbsentOrRankBelow(u64::from(lease.epoch) + 1);
+        match self.context.items.write(vec![Write { key, condition, effect }]).await {
+            Err(Error::Conflict(_)) => Ok(()),
+            other => other,
+        }
     }
 
     /// Changes an insight's tally; writes only if `change` says it changed.
@@ -150,21 +173,27 @@ impl<'a> RequestStore<'a> {
         }
     }
 
-    /// What became of a backfill's requests so far.
+    /// What was reported of a backfill's unit so far, each with the epoch it was reported under.
     ///
     /// # Errors
     /// The port's.
-    pub async fn outcomes(&self, tenant: &Tenant, id: &str) -> Result<Vec<RequestOutcome>, Error> {
-        let mut query = Query { partition: keys::backfill_outcomes_partition(tenant, id), ..Query::default() };
-        let mut outcomes = Vec::new();
+    pub async fn reports(&self, tenant: &Tenant, id: &str, unit: u32) -> Result<Vec<(u32, RequestOutcome)>, Error> {
+        let bound = |unit| keys::unit_report(tenant, id, unit, "").sort;
+        let mut query = Query {
+            partition: keys::unit_reports_partition(tenant, id),
+            from: Some(bound(unit)),
+            to: Some(bound(unit + 1)),
+            ..Query::default()
+        };
+        let mut reports = Vec::new();
         loop {
             let slice = self.context.items.query(&query).await?;
             for (_, item) in &slice.items {
-                outcomes.push(read(item)?);
+                reports.push((u32::try_from(item.rank).unwrap_or(u32::MAX), read(item)?));
             }
             match slice.next {
                 Some(next) => query.after = Some(next),
-                None => return Ok(outcomes),
+                None => return Ok(reports),
             }
         }
     }

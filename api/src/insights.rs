@@ -5,20 +5,20 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tidemill_aggregator::activity_store::ActivityStore;
-use tidemill_aggregator::definition_store::{Applied, DEFINITION_FORMAT, DefinitionStore, Held};
+use tidemill_aggregator::definition_store::{Applied, DefinitionStore, Held};
 use tidemill_aggregator::plan::Plan;
 use tidemill_aggregator::request_store::RequestStore;
 use tidemill_aggregator::snapshot_store::{Series, SnapshotStore};
+use tidemill_rollups::on_apply::{Change, Effective, on_apply};
 use tidemill_rollups::rollup_store::Shortfall;
 use tidemill_schemas::calendar::{Date, LONG_PERIODS, Period, tzdb_version};
 use tidemill_schemas::definition::{Body, Definition, From, Parsed, parse};
-use tidemill_schemas::fingerprint::fingerprint;
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::strategy::strategy;
 
 use crate::Api;
 use crate::access::{Caller, Right};
+use crate::lineages;
 use crate::plan::{errors, known, rendered};
 use crate::problem::Problem;
 use crate::status::{self, shortfalls};
@@ -29,7 +29,7 @@ pub(crate) async fn find(api: &Api, tenant: &Tenant, name: &str) -> Result<Held,
     if let Some(held) = store.get(tenant, name).await? {
         return Ok(held);
     }
-    let all = store.list(tenant).await?;
+    let all = store.insights(tenant).await?;
     let distance = |held: &&Held| strsim::damerau_levenshtein(&held.applied.definition.name, name);
     let near = all.iter().min_by_key(distance).filter(|held| distance(held) <= 1 + name.len() / 3);
     Err(Problem::no_insight(name, near.map(|held| held.applied.definition.name.as_str())))
@@ -58,7 +58,8 @@ pub async fn put(
     if errors(&found) {
         return Err(Problem::definition(json!(rendered(&found))));
     }
-    let (change, applied) = apply(&api, &caller.tenant, parsed, text.clone()).await?;
+    let Effective { change, applied, backfill } =
+        on_apply(&api.context, &caller.tenant, &parsed.definition, &text).await?;
     let mut warnings: Vec<String> = found.iter().map(ToString::to_string).collect();
     if !applied.definition.alerts.is_empty() {
         warnings.push("alerts are checked but not sent by this version".to_owned());
@@ -66,50 +67,28 @@ pub async fn put(
     let strategy = strategy(&applied.definition);
     let answer = json!({
         "insight": name,
-        "change": change,
+        "change": change.word(),
         "fingerprint": applied.fingerprint,
         "strategy": strategy.word(),
         "reason": strategy.reason(),
+        "catching_up": backfill,
         "warnings": warnings,
     });
-    let status = if change == "create" { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if change == Change::Create { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(answer)).into_response())
-}
-
-/// Applies a checked definition; what that changed.
-async fn apply(api: &Api, tenant: &Tenant, parsed: &Parsed, text: String) -> Result<(&'static str, Applied), Problem> {
-    let store = DefinitionStore::new(&api.context);
-    let before = store.get(tenant, &parsed.definition.name).await?;
-    let fingerprint = fingerprint(&parsed.definition);
-    let same_meaning = before.as_ref().filter(|held| held.applied.fingerprint == fingerprint);
-    let applied = Applied {
-        format: DEFINITION_FORMAT,
-        definition: parsed.definition.clone(),
-        applied_at: same_meaning.map_or_else(|| api.context.clock.now(), |held| held.applied.applied_at),
-        fingerprint,
-        text,
-    };
-    let change = match &before {
-        Some(held) if held.applied == applied => return Ok(("unchanged", applied)),
-        Some(_) => "update",
-        None => "create",
-    };
-    store.put(tenant, &applied, before.as_ref()).await?;
-    // Where events have come before, their schedules are armed already; a new rate or zone has to join them.
-    let activity = ActivityStore::new(&api.context);
-    if activity.get(tenant).await?.last.is_some() {
-        activity.arm(tenant, &store.list(tenant).await?).await?;
-        activity.fire_now(tenant).await?;
-    }
-    Ok((change, applied))
 }
 
 /// `GET /v1/insights`.
 pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Json<Value>, Problem> {
     let caller = caller.may(Right::Read)?;
-    let all = DefinitionStore::new(&api.context).list(&caller.tenant).await?;
-    let short = shortfalls(&api.context, &caller.tenant, &all).await?;
-    let all: Vec<Value> = all.iter().map(|held| summary(&held.applied, &short)).collect();
+    let store = DefinitionStore::new(&api.context);
+    let short = shortfalls(&api.context, &caller.tenant, &store.list(&caller.tenant).await?).await?;
+    let mut all = Vec::new();
+    for held in store.insights(&caller.tenant).await? {
+        let mut shown = summary(&held.applied, &short);
+        shown["catching_up"] = lineages::shown(&api, &caller.tenant, &held).await?;
+        all.push(shown);
+    }
     Ok(Json(json!({ "insights": all })))
 }
 
@@ -120,6 +99,7 @@ pub async fn get(State(api): State<Api>, caller: Caller, Path(name): Path<String
     let short = shortfalls(&api.context, &caller.tenant, std::slice::from_ref(&held)).await?;
     let mut answer = summary(&held.applied, &short);
     answer["text"] = json!(held.applied.text);
+    answer["catching_up"] = lineages::shown(&api, &caller.tenant, &held).await?;
     Ok(Json(answer))
 }
 
@@ -193,6 +173,7 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(name): Path<St
         "timezone": definition.timezone.name(),
         "tzdb": tzdb_version(),
         "refresh": definition.refresh.word(),
+        "catching_up": lineages::shown(&api, &caller.tenant, &held).await?,
         "days": days(&api, &caller.tenant, &held).await?,
         "rollups": rollups(&api, &caller.tenant, &held).await?,
         "applied_at": held.applied.applied_at.to_string(),

@@ -8,6 +8,7 @@ mod backfills;
 mod events;
 mod insights;
 mod keys;
+mod lineages;
 mod openapi;
 mod plan;
 mod problem;
@@ -52,7 +53,7 @@ pub fn router(context: Arc<Context>, open: bool) -> Router {
         .route("/v1/insights/{name}/series", get(read::series))
         .route("/v1/insights/{name}/breakdown", get(read::breakdown))
         .route("/v1/backfills", post(backfills::begin).get(backfills::list))
-        .route("/v1/backfills/{id}", get(backfills::get))
+        .route("/v1/backfills/{id}", get(backfills::get).delete(backfills::cancel))
         .route("/v1/backfills/{id}/resume", post(backfills::resume))
         .route("/v1/keys", get(keys::list).post(keys::add))
         .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))

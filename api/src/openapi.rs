@@ -29,6 +29,7 @@ const READ_QUERY: &[(&str, &str)] = &[
     ("limit", "rows at most"),
     ("cursor", "`next` of the answer before"),
     ("partial", "allow (default) or refuse"),
+    ("fingerprint", "of an earlier definition: its numbers, as far as they were computed"),
 ];
 
 const fn route(path: &'static str, method: &'static str, right: &'static str, summary: &'static str) -> Route {
@@ -63,11 +64,15 @@ fn routes() -> Vec<Route> {
         Route {
             takes: "application/json",
             status: "202",
-            ..route("/v1/backfills", "post", "admin", "Compute history: {insights, from, to, months, dry_run}")
+            ..route("/v1/backfills", "post", "admin", "Compute history: {insights, from, to, months, budget, dry_run}")
         },
         route("/v1/backfills", "get", "read", "The latest backfills"),
         route("/v1/backfills/{id}", "get", "read", "How far a backfill has come"),
-        route("/v1/backfills/{id}/resume", "post", "admin", "Ask again for what has not ended or has failed"),
+        route("/v1/backfills/{id}", "delete", "admin", "Cancel a backfill; what is in flight may end"),
+        Route {
+            query: &[("budget", "units in flight at most")],
+            ..route("/v1/backfills/{id}/resume", "post", "admin", "Go on, and run what failed once more")
+        },
         route("/v1/keys", "get", "admin", "Every key, without secrets"),
         Route { takes: "application/json", ..route("/v1/keys", "post", "admin", "Make a key: {name, right, source}") },
         route("/v1/keys/{id}", "delete", "admin", "Revoke a key"),

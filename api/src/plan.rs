@@ -6,9 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidemill_aggregator::definition_store::{DefinitionStore, Held};
+use tidemill_aggregator::definition_store::{Applied, DEFINITION_FORMAT, DefinitionStore, Held};
 use tidemill_aggregator::snapshot_store::{Series, SnapshotStore};
 use tidemill_ingest::page_store::PageStore;
+use tidemill_rollups::estimate::Estimate;
+use tidemill_rollups::on_backfill;
 use tidemill_schemas::calendar::{Date, Period};
 use tidemill_schemas::definition::diagnostic::{Diagnostic, Severity};
 use tidemill_schemas::definition::known::{Catalogue, check_known};
@@ -67,23 +69,23 @@ pub async fn plan(State(api): State<Api>, caller: Caller, Json(body): Json<PlanB
         }
     }
     let kept: Vec<String> =
-        store.list(&caller.tenant).await?.into_iter().map(|held| held.applied.definition.name).collect();
+        store.insights(&caller.tenant).await?.into_iter().map(|held| held.applied.definition.name).collect();
     let kept: Vec<String> = kept.into_iter().filter(|name| !files.contains_key(name)).collect();
     Ok(Json(json!({ "insights": insights, "diagnostics": rendered(&diagnostics), "not_in_files": kept })))
 }
 
 async fn change(api: &Api, tenant: &Tenant, file: &str, parsed: &Parsed, held: Option<Held>) -> Result<Value, Problem> {
     let fingerprint = fingerprint(&parsed.definition);
-    let (change, previous, stale) = match held {
-        None => ("create", None, 0),
-        Some(held) if held.applied.fingerprint != fingerprint => {
-            let previous = held.applied.fingerprint.clone();
-            ("update", Some(previous), computed_days(api, tenant, &held).await?)
+    let previous = held.as_ref().map(|held| held.applied.fingerprint.clone());
+    let mut stale = Stale::default();
+    let change = match held {
+        None => "create",
+        Some(held) if held.of(&fingerprint).is_none() => {
+            stale = Stale::of(api, tenant, parsed, &fingerprint, &held).await?;
+            "update"
         }
-        Some(held) if held.applied.definition != parsed.definition || held.applied.text != parsed.text => {
-            ("update", Some(held.applied.fingerprint), 0)
-        }
-        Some(held) => ("unchanged", Some(held.applied.fingerprint), 0),
+        Some(held) if held.applied.definition != parsed.definition || held.applied.text != parsed.text => "update",
+        Some(_) => "unchanged",
     };
     let strategy = strategy(&parsed.definition);
     Ok(json!({
@@ -94,16 +96,40 @@ async fn change(api: &Api, tenant: &Tenant, file: &str, parsed: &Parsed, held: O
         "reason": strategy.reason(),
         "fingerprint": fingerprint,
         "previous_fingerprint": previous,
-        "stale_days": stale,
+        "stale_days": stale.days,
+        "stale_periods": stale.periods,
+        "recompute": stale.estimate,
         "text": parsed.text,
     }))
 }
 
-async fn computed_days(api: &Api, tenant: &Tenant, held: &Held) -> Result<usize, Problem> {
-    let insight = &held.applied.definition.name;
-    let series = Series { tenant, insight, fingerprint: &held.applied.fingerprint, period: Period::Day };
-    let store = SnapshotStore::new(&api.context);
-    Ok(store.range(&series, Date::constant(1, 1, 1), Date::constant(9999, 12, 30)).await?.len())
+/// What an edit makes stale, and what computing that anew takes.
+#[derive(Default)]
+struct Stale {
+    days: usize,
+    periods: u64,
+    estimate: Option<Estimate>,
+}
+
+impl Stale {
+    async fn of(api: &Api, tenant: &Tenant, parsed: &Parsed, fingerprint: &str, held: &Held) -> Result<Stale, Problem> {
+        let insight = &held.applied.definition.name;
+        let reading = held.reading();
+        let series = Series { tenant, insight, fingerprint: &reading.applied.fingerprint, period: Period::Day };
+        let store = SnapshotStore::new(&api.context);
+        let days = store.range(&series, Date::constant(1, 1, 1), Date::constant(9999, 12, 30)).await?;
+        let edited = Applied {
+            format: DEFINITION_FORMAT,
+            definition: parsed.definition.clone(),
+            fingerprint: fingerprint.to_owned(),
+            text: parsed.text.clone(),
+            applied_at: api.context.clock.now(),
+        };
+        let planned = on_backfill::of_edit(&api.context, tenant, &edited, &days).await?;
+        let (periods, estimate) =
+            planned.map_or((0, None), |(backfill, estimate)| (on_backfill::periods(&backfill), Some(estimate)));
+        Ok(Stale { days: days.len(), periods, estimate })
+    }
 }
 
 /// What the events seen so far say about a definition.

@@ -97,6 +97,14 @@ impl Problem {
         problem
     }
 
+    /// TM0313: the insight never had this definition.
+    pub fn no_lineage(name: &str, fingerprint: &str) -> Problem {
+        let message = format!(
+            "`{name}` never had a definition with the fingerprint `{fingerprint}`; leave it out for the one that answers"
+        );
+        Problem::new(StatusCode::NOT_FOUND, "TM0313", message)
+    }
+
     /// TM0399: our fault.
     pub fn internal(why: &dyn std::fmt::Display) -> Problem {
         tracing::error!(%why, "internal error");

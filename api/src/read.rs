@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::Api;
 use crate::access::{Caller, Right};
-use crate::insights::find;
+use crate::lineages::{self, Reading};
 use crate::problem::Problem;
 use ask::{Ask, ReadQuery};
 use days::Days;
@@ -70,10 +70,12 @@ async fn answer(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let caller = caller.may(Right::Read)?;
-    let held = find(api, &caller.tenant, name).await?;
+    // One look at the insight decides which definition answers: no answer mixes two.
+    let Reading { held, reason } = lineages::reading(api, &caller.tenant, name, query.fingerprint.as_deref()).await?;
     let newest = days::newest(&api.context, &caller.tenant, &held).await?;
     let ask = Ask::of(query, &held.applied.definition, newest, api.context.clock.now())?;
-    let days = Days::load(&api.context, &caller.tenant, &held, &ask).await?;
+    let mut days = Days::load(&api.context, &caller.tenant, &held, &ask).await?;
+    days.completeness.reasons.extend(reason);
     if ask.refuse_partial && days.completeness.partial {
         return Err(Problem::partial(serde_json::json!(days.completeness)));
     }

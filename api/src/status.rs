@@ -78,7 +78,7 @@ async fn look(api: &Api, tenant: &Tenant) -> Result<Seen, Problem> {
         dirty_periods: DirtyPeriodStore::new(context).list(tenant, COUNTED_MAX).await?.len(),
         short: shortfalls(context, tenant, &definitions).await?,
         quarantined: QuarantineStore::new(context).list(tenant, None, COUNTED_MAX).await?.0.len(),
-        insights: definitions.len(),
+        insights: DefinitionStore::new(context).insights(tenant).await?.len(),
         drift: tallies.values().map(|tally| tally.drift).sum(),
         stale: tallies.values().map(|tally| tally.stale).sum(),
         failed: tallies.values().map(|tally| tally.failed).sum(),

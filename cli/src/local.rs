@@ -16,9 +16,10 @@ use tidemill_ingest::on_seal::on_seal;
 use tidemill_ingest::page_store::PageStore;
 use tidemill_local::{Handlers, Runner, Store, SystemClock};
 use tidemill_ports::{Change, Context, Error, Message, Outcome};
-use tidemill_rollups::on_merge::on_merge;
+use tidemill_rollups::on_delivery::on_delivery;
 use tidemill_rollups::on_period::{on_again, on_period};
 use tidemill_rollups::on_repair::on_repair;
+use tidemill_rollups::on_wave::{self, on_wave};
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::request::Firing;
 use tidemill_schemas::time::Timestamp;
@@ -47,6 +48,7 @@ pub struct Local {
     context: Arc<Context>,
     router: axum::Router,
     runner: Runner,
+    reopened: tokio::sync::OnceCell<()>,
     /// Whether some key has been made; a server others can reach needs one.
     pub has_keys: bool,
 }
@@ -67,7 +69,7 @@ impl Local {
         let repair_attempts = project.settings.repair_attempts;
         let wired = Wired { context: Arc::clone(&context), repair_attempts };
         let runner = Runner::new(store, Arc::new(wired)).map_err(|error| failure(&error))?;
-        Ok(Local { context, router, runner, has_keys })
+        Ok(Local { context, router, runner, reopened: tokio::sync::OnceCell::new(), has_keys })
     }
 
     /// The same router a server serves.
@@ -92,6 +94,7 @@ impl Local {
             let total = on.1[at];
             (on.0)(Progress { done: total - left, total, what });
         };
+        self.reopen().await?;
         self.drain_feed().await?;
         let tenant = Tenant::local();
         let dirty = PageStore::new(&self.context).dirty(&tenant, 1).await.map_err(|error| failure(&error))?;
@@ -111,12 +114,22 @@ impl Local {
         Ok(())
     }
 
+    /// Goes on with backfills that a process which is gone was working on. This one has the project alone.
+    async fn reopen(&self) -> Result<(), Failure> {
+        self.reopened
+            .get_or_try_init(|| on_wave::reopen(&self.context))
+            .await
+            .map(|_| ())
+            .map_err(|error| failure(&error))
+    }
+
     /// Serves until `shutdown`, doing what is due meanwhile.
     pub async fn serve(
         self,
         listener: tokio::net::TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
+        self.reopen().await?;
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let mut served_until = stopped.clone();
         let mut run_until = stopped;
@@ -167,7 +180,7 @@ impl Handlers for Wired {
     }
 
     async fn on_request(&self, messages: &[Message]) -> Vec<Outcome> {
-        on_merge(&self.context, self.repair_attempts, messages).await
+        on_delivery(&self.context, self.repair_attempts, messages).await
     }
 
     async fn on_firing(&self, name: &str, payload: &Bytes, scheduled: Timestamp) -> Outcome {
@@ -180,6 +193,7 @@ impl Handlers for Wired {
                 on_period(&self.context, &Tenant(tenant), &zone, period, week_start).await
             }
             Ok(Firing::Again { request }) => on_again(&self.context, &request).await,
+            Ok(Firing::Wave { tenant, backfill }) => on_wave(&self.context, &Tenant(tenant), &backfill).await,
             Err(why) => Outcome::Park(format!("the firing `{name}` is unreadable: {why}")),
         }
     }

@@ -91,8 +91,8 @@ async fn merge_all(
     request: &ComputeSnapshotRequest,
 ) -> Result<Option<Outcome>, Failure> {
     let tenant = Tenant(request.tenant.clone());
-    let held = DefinitionStore::new(context).get(&tenant, &request.insight).await?;
-    let Some(held) = held.filter(|held| held.applied.fingerprint == request.fingerprint) else {
+    let held = DefinitionStore::new(context).of(&tenant, &request.insight, &request.fingerprint).await?;
+    let Some(held) = held else {
         return Err(Failure::Stale);
     };
     let plan = Plan::new(&held.applied.definition);
@@ -320,12 +320,11 @@ impl Job<'_> {
 
     /// Whether the definition is still the one the work was loaded with.
     async fn still_wanted(&self) -> Result<(), Failure> {
-        match DefinitionStore::new(self.context).get(self.tenant, &self.request.insight).await? {
+        let store = DefinitionStore::new(self.context);
+        match store.of(self.tenant, &self.request.insight, &self.request.fingerprint).await? {
             Some(held) if held.rank == self.held.rank => Ok(()),
-            Some(held) if held.applied.fingerprint == self.request.fingerprint => {
-                Err(Failure::Again("the definition was applied again meanwhile".to_owned()))
-            }
-            _ => Err(Failure::Stale),
+            Some(_) => Err(Failure::Again("the definition was applied again meanwhile".to_owned())),
+            None => Err(Failure::Stale),
         }
     }
 }

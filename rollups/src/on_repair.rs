@@ -20,7 +20,7 @@ use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::request::Reason;
 use tidemill_schemas::window::Position;
 
-use crate::repair;
+use crate::{on_switch, repair};
 
 /// Marks looked at in one go.
 pub const REPAIR_MARKS_MAX: usize = 10_000;
@@ -60,6 +60,8 @@ async fn repair_all(context: &Context, tenant: &Tenant) -> Result<(), Error> {
         pages.clear_dirty(marks).await?;
     }
     repair_periods(context, tenant, &definitions).await?;
+    // A switch that was not made when a backfill ended is made here.
+    on_switch::on_switch_all(context, tenant).await?;
     ActivityStore::new(context).disarm_if_quiet(tenant, &dispatch::repair_entry_name(tenant)).await
 }
 

@@ -371,14 +371,32 @@ pub fn backfill(tenant: &Tenant, id: &str) -> Key {
     Key { partition: backfills_partition(tenant), sort: Encoder::default().text(id).end() }
 }
 
-/// What became of one request of a backfill.
-pub fn backfill_outcome(tenant: &Tenant, id: &str, insight: &str, first: Date) -> Key {
-    Key { partition: backfill_outcomes_partition(tenant, id), sort: Encoder::default().text(insight).date(first).end() }
+/// How far a backfill has come.
+pub fn wave(tenant: &Tenant, id: &str) -> Key {
+    Key { partition: tenant.half("wave").end(), sort: Encoder::default().text(id).end() }
 }
 
-/// The partition of [`backfill_outcome`].
-pub fn backfill_outcomes_partition(tenant: &Tenant, id: &str) -> Vec<u8> {
-    tenant.half("backfill_outcome").text(id).end()
+/// What became of one insight's part of a backfill's unit.
+pub fn unit_report(tenant: &Tenant, id: &str, unit: u32, insight: &str) -> Key {
+    Key {
+        partition: unit_reports_partition(tenant, id),
+        sort: Encoder::default().number(unit.into()).text(insight).end(),
+    }
+}
+
+/// The partition of [`unit_report`].
+pub fn unit_reports_partition(tenant: &Tenant, id: &str) -> Vec<u8> {
+    tenant.half("unit_report").text(id).end()
+}
+
+/// A definition that an insight has, or once had, by its fingerprint.
+pub fn lineage(tenant: &Tenant, insight: &str, fingerprint: &str) -> Key {
+    Key { partition: lineages_partition(tenant, insight), sort: Encoder::default().text(fingerprint).end() }
+}
+
+/// The partition of [`lineage`].
+pub fn lineages_partition(tenant: &Tenant, insight: &str) -> Vec<u8> {
+    tenant.half("lineage").text(insight).end()
 }
 
 /// The partition of [`backfill`].

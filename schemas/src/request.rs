@@ -41,8 +41,22 @@ pub enum Reason {
     Rollup,
     /// A day changed after it had closed.
     Repair,
-    /// History; the backfill's id.
+    /// History, asked for all at once, as it was before there were waves; the backfill's id.
     Backfill(String),
+    /// History, as part of a leased unit of a backfill.
+    Unit(Lease),
+}
+
+/// The right to work on one unit of a backfill. A lease that ran out is granted anew under the next epoch; what is
+/// reported under an earlier one changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The backfill's id.
+    pub backfill: String,
+    /// The unit's place in its plan.
+    pub unit: u32,
+    /// Counts the leases of the unit, from 1.
+    pub epoch: u32,
 }
 
 /// What a schedule hands to its handler when it fires.
@@ -78,5 +92,12 @@ pub enum Firing {
     Again {
         /// The request.
         request: ComputeSnapshotRequest,
+    },
+    /// The next step of a backfill: what has ended is taken in, what has run out is leased anew.
+    Wave {
+        /// Whose.
+        tenant: String,
+        /// The backfill's id.
+        backfill: String,
     },
 }

@@ -14,7 +14,7 @@ use tidemill_schemas::decimal::Decimal;
 use tidemill_schemas::definition::known::Catalogue;
 use tidemill_schemas::definition::{Definition, parse};
 use tidemill_schemas::fingerprint::fingerprint;
-use tidemill_schemas::request::{ComputeSnapshotRequest, Firing, Reason};
+use tidemill_schemas::request::{ComputeSnapshotRequest, Firing, Lease, Reason};
 use tidemill_schemas::snapshot::{BlobRange, Detail, Digest, Group, GroupRow, Header, Input, SNAPSHOT_FORMAT};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::{Type, Value};
@@ -143,10 +143,12 @@ fn firings_load() {
         requested_at: time("2026-04-02T12:00:00Z"),
     };
     let firings = [
+        Firing::Repair { tenant: "default".to_owned() },
         rollup(Period::Day, WeekStart::Sunday),
         rollup(Period::Week, WeekStart::Monday),
         rollup(Period::Year, WeekStart::Sunday),
         Firing::Again { request: again },
+        Firing::Wave { tenant: "default".to_owned(), backfill: "b1".to_owned() },
     ];
     check("firings_periods.json", &firings.to_vec());
     // As it was stored before there were longer periods.
@@ -208,6 +210,8 @@ fn requests_load() {
     };
     let reasons = [Reason::Refresh, Reason::Rollup, Reason::Repair, Reason::Backfill("b1".to_owned())];
     check("request.json", &reasons.map(request).to_vec());
+    let lease = Lease { backfill: "b1".to_owned(), unit: 7, epoch: 2 };
+    check("request_unit.json", &request(Reason::Unit(lease)));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use tidemill_ports::{Clock, Condition, Context, Effect, Outcome, Write};
 use tidemill_rollups::merge::REPAIR_ATTEMPTS_DEFAULT;
 use tidemill_rollups::on_period::{on_again, on_period};
 use tidemill_rollups::on_repair::on_repair;
+use tidemill_rollups::on_wave::on_wave;
 use tidemill_schemas::calendar::{Date, Period};
 use tidemill_schemas::keys::{self, Tenant};
 use tidemill_schemas::request::{ComputeSnapshotRequest, Firing, Reason};
@@ -234,6 +235,7 @@ impl World {
                 on_period(&self.context, &Tenant(tenant), &zone, period, week_start).await
             }
             Firing::Again { request } => on_again(&self.context, &request).await,
+            Firing::Wave { tenant, backfill } => on_wave(&self.context, &Tenant(tenant), &backfill).await,
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct ReadQuery {
     pub cursor: Option<String>,
     /// `refuse`: no answer rather than a partial one.
     pub partial: Option<String>,
+    /// The definition that is to answer, instead of the one that does.
+    pub fingerprint: Option<String>,
 }
 
 /// A read, understood.

@@ -3,7 +3,7 @@
 use tidemill_aggregator::on_changes::on_changes;
 use tidemill_ingest::on_seal::on_seal;
 use tidemill_ports::{Change, Message, Outcome, Queue, Table};
-use tidemill_rollups::on_merge::on_merge;
+use tidemill_rollups::on_delivery::on_delivery;
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::{Position, ShardId};
 
@@ -162,7 +162,7 @@ impl World {
             attempt += 1;
             let count = (1 + random.below(10) as usize).min(waiting.len());
             let batch: Vec<Message> = waiting.drain(..count).collect();
-            let outcomes = on_merge(&self.context, self.repair_attempts, &batch).await;
+            let outcomes = on_delivery(&self.context, self.repair_attempts, &batch).await;
             assert_eq!(outcomes.len(), batch.len());
             for (message, outcome) in batch.into_iter().zip(outcomes) {
                 match outcome {
