@@ -7,6 +7,7 @@
 
 pub mod activity_store;
 pub mod additive;
+pub mod blob_name;
 mod columns;
 pub mod definition_store;
 pub mod dispatch;
@@ -16,6 +17,7 @@ pub mod fold;
 mod group;
 pub mod metric;
 pub mod on_changes;
+pub mod on_clean;
 pub mod on_request;
 mod on_request_commit;
 mod on_request_scan;

@@ -3,6 +3,8 @@
 //! In: computed days of one insight. Out: blobs first, then header and digest in one conditional group with the check
 //! that the definition is still the one they were computed for. A stored snapshot that includes more stays.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use tidemill_ports::{Context, Error};
 use tidemill_schemas::calendar::{Date, Period, tzdb_version};
@@ -11,6 +13,7 @@ use tidemill_schemas::snapshot::{BlobRange, Digest, Header, Input, SNAPSHOT_FORM
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::Through;
 
+use crate::blob_name::{BLOB_PUBLISH_SECONDS_MAX, BlobName};
 use crate::definition_store::DefinitionStore;
 use crate::finish;
 use crate::metric::DayCells;
@@ -89,10 +92,15 @@ async fn publish_part(
     let tenant = work.tenant();
     let series = series(work, &tenant);
     let store = SnapshotStore::new(context);
-    let detail = pack(&store, &tenant, "detail", computed, |day| &day.detail).await?;
-    let states = pack(&store, &tenant, "states", computed, |day| &day.states).await?;
+    let at = context.clock.now();
+    let mut stored = store.range(&series, first.date, last.date).await?;
+    let packer = Packer { store, series: &series, at, stored: &stored };
+    let detail = packer.pack("detail", computed, |day| &day.detail, |header| &header.detail).await?;
+    let states = packer.pack("states", computed, |day| &day.states, |header| &header.states).await?;
     for _ in 0..COMMIT_ATTEMPTS_MAX {
-        let stored = store.range(&series, first.date, last.date).await?;
+        if context.clock.now() > at.plus_seconds(BLOB_PUBLISH_SECONDS_MAX) {
+            return Err(Failure::Again("what was written is too old to be published".to_owned()));
+        }
         let mut snapshots = Vec::with_capacity(computed.len());
         for ((day, detail), states) in computed.iter().zip(&detail).zip(&states) {
             let mut header = header(context, work, day, through, watermark);
@@ -114,6 +122,7 @@ async fn publish_part(
             Err(Error::Conflict(_)) => still_wanted(context, work, &tenant).await?,
             Err(other) => return Err(other.into()),
         }
+        stored = store.range(&series, first.date, last.date).await?;
     }
     Err(Failure::Again("others kept publishing the same days".to_owned()))
 }
@@ -177,25 +186,64 @@ fn supersedes(mine: &Header, stored: Option<&Snapshot>) -> Supersedes {
     }
 }
 
-/// Writes one part of several days as one blob; where each day's lies.
-async fn pack(
-    store: &SnapshotStore<'_>,
-    tenant: &Tenant,
-    kind: &str,
-    days: &[Computed],
-    part: impl Fn(&Computed) -> &Vec<u8>,
-) -> Result<Vec<Option<BlobRange>>, Failure> {
-    let content: Vec<u8> = days.iter().flat_map(|day| part(day).iter().copied()).collect();
-    if content.is_empty() {
-        return Ok(vec![None; days.len()]);
+/// Writes parts of days into blobs.
+struct Packer<'p> {
+    store: SnapshotStore<'p>,
+    series: &'p Series<'p>,
+    at: Timestamp,
+    /// What is published now.
+    stored: &'p BTreeMap<Date, Snapshot>,
+}
+
+impl Packer<'_> {
+    /// Writes one part of several days as one blob; where each day's lies. If the published snapshots of these days
+    /// hold exactly this, theirs is told again and nothing is written.
+    async fn pack(
+        &self,
+        kind: &str,
+        days: &[Computed],
+        part: impl Fn(&Computed) -> &Vec<u8>,
+        held: impl Fn(&Header) -> &Option<BlobRange>,
+    ) -> Result<Vec<Option<BlobRange>>, Failure> {
+        let content: Vec<u8> = days.iter().flat_map(|day| part(day).iter().copied()).collect();
+        let (Some(first), Some(last), false) = (days.first(), days.last(), content.is_empty()) else {
+            return Ok(vec![None; days.len()]);
+        };
+        let Series { tenant, insight, fingerprint, period } = *self.series;
+        let name = BlobName {
+            kind: kind.to_owned(),
+            insight: insight.to_owned(),
+            fingerprint: fingerprint.to_owned(),
+            period,
+            first: first.date,
+            last: last.date,
+            at: self.at,
+            hash: format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&content)),
+        };
+        let published: Option<Vec<&Option<BlobRange>>> =
+            days.iter().map(|day| Some(held(&self.stored.get(&day.date)?.header))).collect();
+        if let Some(published) = published
+            && let Some(object) = published.iter().copied().flatten().map(|range| &range.object).next()
+            && BlobName::parse(object, tenant).is_some_and(|held| held.hash == name.hash)
+        {
+            let again = ranges(object, days, &part);
+            if again.iter().eq(published.iter().copied()) {
+                return Ok(again);
+            }
+        }
+        let object = self.store.put_blob(tenant, &name, Bytes::from(content)).await?;
+        Ok(ranges(&object, days, &part))
     }
-    let object = store.put_blob(tenant, kind, Bytes::from(content)).await?;
+}
+
+/// Where each day's part lies in a blob that holds them one after the other.
+fn ranges(object: &str, days: &[Computed], part: impl Fn(&Computed) -> &Vec<u8>) -> Vec<Option<BlobRange>> {
     let mut offset = 0;
-    let mut ranges = Vec::with_capacity(days.len());
-    for day in days {
+    let range = |day: &Computed| {
         let bytes = part(day).len() as u64;
-        ranges.push((bytes > 0).then(|| BlobRange { object: object.clone(), offset, bytes }));
+        let range = (bytes > 0).then(|| BlobRange { object: object.to_owned(), offset, bytes });
         offset += bytes;
-    }
-    Ok(ranges)
+        range
+    };
+    days.iter().map(range).collect()
 }

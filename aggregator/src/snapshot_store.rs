@@ -16,6 +16,7 @@ use tidemill_schemas::calendar::{self, Date, Period};
 use tidemill_schemas::keys::{self, Decoder, SnapshotPart, Tenant};
 use tidemill_schemas::snapshot::{BlobRange, Digest, Header};
 
+use crate::blob_name::BlobName;
 use crate::definition_store::{self, Held};
 
 /// Snapshots one group of writes holds: a header and a digest each, and the check of the definition.
@@ -121,15 +122,14 @@ impl<'a> SnapshotStore<'a> {
         self.context.items.write(group).await
     }
 
-    /// Writes a blob under its content's hash and returns its name.
+    /// Writes a blob under its name.
     ///
     /// # Errors
     /// The port's; writing again is harmless.
-    pub async fn put_blob(&self, tenant: &Tenant, kind: &str, content: Bytes) -> Result<String, Error> {
-        let hash = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&content));
-        let path = Path::from_iter([kind, tenant.0.as_str(), &hash[..2], &hash]);
-        self.context.blobs.put(&path, content.into()).await?;
-        Ok(path.to_string())
+    pub async fn put_blob(&self, tenant: &Tenant, name: &BlobName, content: Bytes) -> Result<String, Error> {
+        let object = name.object(tenant);
+        self.context.blobs.put(&Path::from(object.as_str()), content.into()).await?;
+        Ok(object)
     }
 
     /// Parts of blobs, in the order given.

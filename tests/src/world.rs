@@ -120,6 +120,36 @@ impl World {
         json(&self.must("PUT", &format!("/v1/insights/{name}"), yaml).await)
     }
 
+    /// Applies a definition if what was seen so far allows it; `None` when it names a property that was only seen at
+    /// another type, or is a slip away from one that was seen (TM0308).
+    ///
+    /// # Panics
+    /// When it is refused for any other reason.
+    pub async fn try_apply(&self, name: &str, yaml: &str) -> Option<serde_json::Value> {
+        let path = format!("/v1/insights/{name}");
+        for attempt in 0.. {
+            self.lose_patience(attempt);
+            let (status, answer) = self.call("PUT", &path, None, yaml.to_owned()).await;
+            match status {
+                StatusCode::SERVICE_UNAVAILABLE => {}
+                StatusCode::UNPROCESSABLE_ENTITY => {
+                    let found = &json(&answer)["detail"];
+                    let of_catalogue = |found: &serde_json::Value| {
+                        found["severity"] != "error" || ["TM0241", "TM0242"].iter().any(|code| found["code"] == **code)
+                    };
+                    let found = found.as_array().expect("a refused definition says why");
+                    assert!(found.iter().all(of_catalogue), "{answer}\n{yaml}");
+                    return None;
+                }
+                status => {
+                    assert!(status.is_success(), "{answer}\n{yaml}");
+                    return Some(json(&answer));
+                }
+            }
+        }
+        unreachable!("there is always another attempt")
+    }
+
     /// The body of a read.
     pub async fn query(&self, insight: &str, route: &str, parameters: &str) -> String {
         self.must("GET", &format!("/v1/insights/{insight}/{route}?{parameters}"), "").await
