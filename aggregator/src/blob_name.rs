@@ -4,7 +4,7 @@
 //! In: a series, days, our clock and a content's hash. Out: a name, and the same back from it. A name is never given
 //! twice to different work: the time is part of it, so a clean-up can never take away what was written later.
 //!
-//! `states/local/revenue/<fingerprint>/day/2026-08-01_2026-08-09-<µs>-<hash>`
+//! `states/main/revenue/<fingerprint>/day/2026-08-01_2026-08-09-<µs>-<hash>`
 
 use tidemill_schemas::calendar::{Date, Period};
 use tidemill_schemas::keys::Tenant;

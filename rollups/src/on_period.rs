@@ -6,6 +6,7 @@
 use tidemill_aggregator::activity_store::ActivityStore;
 use tidemill_aggregator::definition_store::DefinitionStore;
 use tidemill_aggregator::dispatch::{self, apart};
+use tidemill_aggregator::on_clean::on_clean;
 use tidemill_aggregator::request_store::RequestStore;
 use tidemill_ports::{Condition, Context, Effect, Error, Item, Outcome, Write};
 use tidemill_schemas::calendar::{Date, Zone};
@@ -19,7 +20,13 @@ use crate::repair;
 pub async fn on_period(context: &Context, tenant: &Tenant, zone: &str) -> Outcome {
     let Some(zone) = Zone::named(zone) else { return Outcome::Park(format!("no time zone {zone}")) };
     match roll_up(context, tenant, &zone).await {
-        Ok(()) => Outcome::Done,
+        Ok(()) => {
+            // No number depends on it: what could not be removed now is removed after the next rollup.
+            if let Err(error) = on_clean(context, tenant).await {
+                tracing::warn!(%error, "the clean-up will be tried again after the next rollup");
+            }
+            Outcome::Done
+        }
         Err(Error::Invalid(why)) => Outcome::Park(why),
         Err(error) => {
             tracing::warn!(zone = zone.name(), %error, "the daily rollup will be tried again");

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use bytes::Bytes;
 use tidemill_aggregator::on_tick::on_tick;
 use tidemill_aggregator::request_store::RequestStore;
 use tidemill_aggregator::snapshot_store::{Series, Snapshot, SnapshotStore};
@@ -92,6 +93,21 @@ impl World {
         let status = response.status();
         let body = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await.expect("answers end");
         (status, String::from_utf8(body.to_vec()).expect("answers are text"))
+    }
+
+    /// A read with headers of one's own: status, headers and bytes.
+    ///
+    /// # Panics
+    /// When the request cannot be built.
+    pub async fn read(&self, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Bytes) {
+        let mut request = Request::builder().uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).expect("tests build requests");
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        let (parts, body) = response.into_parts();
+        (parts.status, parts.headers, to_bytes(body, ANSWER_BYTES_MAX).await.expect("answers end"))
     }
 
     /// A request that must succeed; sent again while a store does not answer.

@@ -16,12 +16,12 @@ fn name() -> BlobName {
 #[test]
 fn a_name_reads_back() {
     let object = name().object(&Tenant::local());
-    assert_eq!(object, "states/local/revenue/0f/week/2026-08-02_2026-08-09-1700000000000000-ab");
+    assert_eq!(object, "states/main/revenue/0f/week/2026-08-02_2026-08-09-1700000000000000-ab");
     assert_eq!(BlobName::parse(&object, &Tenant::local()), Some(name()));
     let other = Tenant("Läden & Co".to_owned());
     assert_eq!(BlobName::parse(&object, &other), None);
     assert_eq!(BlobName::parse(&name().object(&other), &other), Some(name()));
-    for unknown in ["states/local/ab/abcdef", "pages/local/src=a/dt=2026-01-01/x.parquet", "", "states/local/a/b/day/x"]
+    for unknown in ["states/main/ab/abcdef", "pages/local/src=a/dt=2026-01-01/x.parquet", "", "states/main/a/b/day/x"]
     {
         assert_eq!(BlobName::parse(unknown, &Tenant::local()), None, "{unknown}");
     }

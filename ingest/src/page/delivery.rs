@@ -14,9 +14,10 @@ use tidemill_schemas::page::SEAL_DAYS_MAX;
 use super::columns::Properties;
 use super::records::StoredChange;
 
-/// Bytes of stored images whose pages are built together, and of those in one page: decoded, they take about eight
-/// times as much.
-pub const TOGETHER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of stored images whose pages are built together: decoded, they take about eight times as much.
+const TOGETHER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of stored images in one page: a day is never divided within an entry.
+const PAGE_IMAGES_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What was looked through.
 #[derive(Debug, Default)]
@@ -56,7 +57,7 @@ impl Delivery {
             let known = self.sources.get(&key);
             let bytes_of = |day: &Date| Some(known?.days.get(day)?.bytes);
             let opened = touched.iter().filter(|day| bytes_of(day).is_none()).count();
-            let too_large = touched.iter().filter_map(bytes_of).any(|held| held + bytes > TOGETHER_BYTES_MAX);
+            let too_large = touched.iter().filter_map(bytes_of).any(|held| held + bytes > PAGE_IMAGES_BYTES_MAX);
             if self.taken > 0 && (too_large || self.days + opened > SEAL_DAYS_MAX) {
                 return false;
             }

@@ -65,7 +65,7 @@ fn days_and_bytes_of_an_entry_are_bounded() {
     assert_eq!(many.taken, SEAL_DAYS_MAX + 1);
 
     let mut large = Delivery::default();
-    assert!(large.take(Some((&tenant, &new(0))), 2 * TOGETHER_BYTES_MAX), "one alone is always taken");
+    assert!(large.take(Some((&tenant, &new(0))), 2 * PAGE_IMAGES_BYTES_MAX), "one alone is always taken");
     assert!(!large.take(Some((&tenant, &new(0))), 1));
     assert!(large.take(Some((&tenant, &new(1))), 1));
 }
