@@ -70,10 +70,7 @@ pub async fn on_clean(context: &Context, tenant: &Tenant) -> Result<Cleaned, Err
 }
 
 /// Every blob whose name tells its series, by series. What earlier builds named otherwise is left alone.
-async fn listed(
-    context: &Context,
-    tenant: &Tenant,
-) -> Result<BTreeMap<(String, String, Period), Vec<Found>>, Error> {
+async fn listed(context: &Context, tenant: &Tenant) -> Result<BTreeMap<(String, String, Period), Vec<Found>>, Error> {
     let mut all: BTreeMap<_, Vec<Found>> = BTreeMap::new();
     for kind in ["detail", "states"] {
         let prefix = Path::from(folder(kind, tenant));

@@ -21,8 +21,7 @@ fn a_name_reads_back() {
     let other = Tenant("Läden & Co".to_owned());
     assert_eq!(BlobName::parse(&object, &other), None);
     assert_eq!(BlobName::parse(&name().object(&other), &other), Some(name()));
-    for unknown in ["states/main/ab/abcdef", "pages/local/src=a/dt=2026-01-01/x.parquet", "", "states/main/a/b/day/x"]
-    {
+    for unknown in ["states/main/ab/abcdef", "pages/local/src=a/dt=2026-01-01/x.parquet", "", "states/main/a/b/day/x"] {
         assert_eq!(BlobName::parse(unknown, &Tenant::local()), None, "{unknown}");
     }
 }

@@ -45,7 +45,8 @@ impl Representation {
     /// # Errors
     /// It wants none of ours.
     pub fn accepted(headers: &HeaderMap) -> Result<Representation, Problem> {
-        let wanted: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+        let wanted: Vec<&str> =
+            headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
         let ranges: Vec<Range<'_>> = wanted.iter().flat_map(|value| value.split(',')).filter_map(Range::of).collect();
         if ranges.is_empty() {
             return Ok(Representation::Json);
@@ -78,7 +79,8 @@ impl Representation {
             Representation::Json | Representation::Csv => csv::of_rows(&rows),
             Representation::Arrow | Representation::Parquet => {
                 let functions = definition.metrics().iter();
-                let functions = functions.map(|metric| (metric.name.clone(), metric.function.word().to_owned())).collect();
+                let functions =
+                    functions.map(|metric| (metric.name.clone(), metric.function.word().to_owned())).collect();
                 let columns = arrow::batch(&rows, &functions, definition.timezone.name());
                 let write = if self == Representation::Arrow { arrow::stream } else { arrow::parquet };
                 columns.and_then(|batch| write(&batch)).map_err(|error| Problem::no_columns(&error))?
@@ -93,9 +95,10 @@ fn tell(headers: &mut HeaderMap, answer: &Json) {
     let Some(completeness) = answer.get("completeness") else { return };
     let partial = if completeness.is_true_at("partial") { "true" } else { "false" };
     headers.insert("tidemill-partial", HeaderValue::from_static(partial));
-    for (name, text) in
-        [("tidemill-complete-through", completeness.text_at("complete_through")), ("tidemill-next", answer.text_at("next"))]
-    {
+    for (name, text) in [
+        ("tidemill-complete-through", completeness.text_at("complete_through")),
+        ("tidemill-next", answer.text_at("next")),
+    ] {
         if let (false, Ok(value)) = (text.is_empty(), HeaderValue::from_str(text)) {
             headers.insert(name, value);
         }

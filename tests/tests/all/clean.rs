@@ -97,9 +97,8 @@ async fn what_a_reader_needs_is_never_removed() {
             if let Ok(cleaned) = on_clean(&world.context, &Tenant::local()).await {
                 removed += cleaned.removed;
             }
-            let (in_time, late): (Vec<Slow>, Vec<Slow>) = slow
-                .into_iter()
-                .partition(|slow| slow.since.plus_seconds(BLOB_KEEP_SECONDS) > world.now());
+            let (in_time, late): (Vec<Slow>, Vec<Slow>) =
+                slow.into_iter().partition(|slow| slow.since.plus_seconds(BLOB_KEEP_SECONDS) > world.now());
             drop(late);
             slow = in_time;
             if random.chance(50) {
@@ -113,7 +112,11 @@ async fn what_a_reader_needs_is_never_removed() {
         removed += on_clean(&world.context, &Tenant::local()).await.expect("nothing fails any more").removed;
         let needed: BTreeSet<String> =
             referred(&world, &insights, first, last).await.into_iter().map(|range| range.object).collect();
-        assert_eq!(blobs(&world).await, needed, "seed {seed}: all that is left is needed, and all that is needed is left");
+        assert_eq!(
+            blobs(&world).await,
+            needed,
+            "seed {seed}: all that is left is needed, and all that is needed is left"
+        );
         assert!(removed > 0, "seed {seed}: nothing was ever replaced");
         let again = on_clean(&world.context, &Tenant::local()).await.expect("nothing fails any more");
         assert_eq!((again.removed, again.kept), (0, needed.len() as u64));
@@ -123,7 +126,9 @@ async fn what_a_reader_needs_is_never_removed() {
 #[tokio::test]
 async fn a_computation_that_finds_the_same_writes_nothing() {
     let mut world = World::new(Timestamp::parse("2026-03-03T12:00:00Z").expect("a time"), 1);
-    world.apply("n", "insight: n\nfrom: '*'\nmetrics:\n  n: count(*)\n  people: count(distinct actor)\nby: [name]\n").await;
+    world
+        .apply("n", "insight: n\nfrom: '*'\nmetrics:\n  n: count(*)\n  people: count(distinct actor)\nby: [name]\n")
+        .await;
     world.send(r#"{"id":"a","name":"x","actor":"ann","time":"2026-03-01T00:00:00Z"}"#).await;
     let mut random = Random::of(1);
     world.settle(&mut random).await;

@@ -9,12 +9,16 @@ const PATH: &str = "/v1/insights/n/series?from=2026-03-01&to=2026-03-03&every=da
 
 async fn world() -> World {
     let mut world = World::new(Timestamp::parse("2026-03-03T12:00:00Z").expect("a time"), 1);
-    let text = "insight: n\nfrom: '*'\nmetrics:\n  n: count(*)\n  total: sum(amount)\n  mean: avg(amount)\nby: [plan]\n";
+    let text =
+        "insight: n\nfrom: '*'\nmetrics:\n  n: count(*)\n  total: sum(amount)\n  mean: avg(amount)\nby: [plan]\n";
     world.apply("n", text).await;
     let event = |id: &str, day: u8, plan: &str, amount: &str| {
-        format!("{{\"id\":\"{id}\",\"name\":\"x\",\"time\":\"2026-03-0{day}T00:00:00Z\",\"properties\":{{\"plan\":\"{plan}\",\"amount\":{amount}}}}}\n")
+        format!(
+            "{{\"id\":\"{id}\",\"name\":\"x\",\"time\":\"2026-03-0{day}T00:00:00Z\",\"properties\":{{\"plan\":\"{plan}\",\"amount\":{amount}}}}}\n"
+        )
     };
-    let events = [event("a", 1, "=1+1", "-0.10"), event("b", 1, "pro", "3"), event("c", 2, "pro", "12345678901234567890.5")];
+    let events =
+        [event("a", 1, "=1+1", "-0.10"), event("b", 1, "pro", "3"), event("c", 2, "pro", "12345678901234567890.5")];
     world.send(&events.concat()).await;
     let mut random = Random::of(1);
     world.settle(&mut random).await;
@@ -55,13 +59,8 @@ async fn columns_have_the_functions_types() {
     let batches: Vec<_> = reader.build().expect("a reader").map(|batch| batch.expect("a batch")).collect();
     let types: Vec<String> =
         batches[0].schema().fields().iter().map(|field| format!("{}:{}", field.name(), field.data_type())).collect();
-    let expected = [
-        "time:Timestamp(µs, \"UTC\")",
-        "plan:Utf8",
-        "n:Int64",
-        "total:Decimal128(38, 1)",
-        "mean:Decimal128(38, 6)",
-    ];
+    let expected =
+        ["time:Timestamp(µs, \"UTC\")", "plan:Utf8", "n:Int64", "total:Decimal128(38, 1)", "mean:Decimal128(38, 6)"];
     assert_eq!(types, expected);
     let (_, headers, body) = world.read(PATH, &[("accept", "application/vnd.apache.arrow.stream")]).await;
     assert_eq!(headers["content-type"], "application/vnd.apache.arrow.stream");
@@ -72,7 +71,8 @@ async fn columns_have_the_functions_types() {
 #[tokio::test]
 async fn every_form_has_an_etag_of_its_own() {
     let world = world().await;
-    let forms = ["application/json", "text/csv", "application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"];
+    let forms =
+        ["application/json", "text/csv", "application/vnd.apache.arrow.stream", "application/vnd.apache.parquet"];
     let mut tags = std::collections::BTreeSet::new();
     for form in forms {
         let (_, headers, body) = world.read(PATH, &[("accept", form)]).await;

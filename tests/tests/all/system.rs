@@ -17,7 +17,7 @@ const WORLD_EVENTS: usize = 120;
 /// Definitions of a world.
 const DEFINITIONS: u64 = 4;
 /// Faults per million calls, before and after their effect each.
-const FAULTS_PER_MILLION: u32 = 6_000;
+const FAULTS_PER_MILLION: u32 = 20_000;
 
 fn seeds() -> Vec<u64> {
     let read = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
