@@ -7,6 +7,7 @@
 
 pub mod activity_store;
 pub mod additive;
+pub mod blob_name;
 mod columns;
 pub mod content;
 pub mod definition_store;
@@ -18,6 +19,7 @@ pub mod fold;
 mod group;
 pub mod metric;
 pub mod on_changes;
+pub mod on_clean;
 pub mod on_rehearse;
 pub mod on_request;
 mod on_request_commit;

@@ -4,6 +4,8 @@
 //! that the definition is still the one they were computed for, and marks on the closed periods that hold a day that
 //! changed. A stored snapshot that includes more stays.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use tidemill_ports::{Context, Error, GROUP_WRITES_MAX, Write};
 use tidemill_schemas::calendar::{Date, Period, Zone, tzdb_version};
@@ -13,6 +15,7 @@ use tidemill_schemas::snapshot::{BlobRange, Digest, Header, Input, SNAPSHOT_FORM
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::Through;
 
+use crate::blob_name::{BLOB_PUBLISH_SECONDS_MAX, BlobName};
 use crate::content::{Content, Place};
 use crate::definition_store::DefinitionStore;
 use crate::dirty_period_store;
@@ -119,10 +122,15 @@ async fn publish_part(
     let tenant = work.tenant();
     let series = series(work, &tenant);
     let store = SnapshotStore::new(context);
-    let detail = pack(&store, &tenant, "detail", computed.iter().map(|day| &day.detail)).await?;
-    let states = pack(&store, &tenant, "states", computed.iter().map(|day| &day.states)).await?;
+    let at = context.clock.now();
+    let mut stored = store.range(&series, first.date, last.date).await?;
+    let packer = Packer { store, series: &series, at, stored: &stored };
+    let detail = packer.pack("detail", computed, |day| &day.detail, |header| &header.detail).await?;
+    let states = packer.pack("states", computed, |day| &day.states, |header| &header.states).await?;
     for _ in 0..COMMIT_ATTEMPTS_MAX {
-        let stored = store.range(&series, first.date, last.date).await?;
+        if context.clock.now() > at.plus_seconds(BLOB_PUBLISH_SECONDS_MAX) {
+            return Err(Failure::Again("what was written is too old to be published".to_owned()));
+        }
         let mut snapshots = Vec::with_capacity(computed.len());
         let mut changed = Vec::new();
         for ((day, detail), states) in computed.iter().zip(&detail).zip(&states) {
@@ -150,6 +158,7 @@ async fn publish_part(
             Err(Error::Conflict(_)) => still_wanted(context, work, &tenant).await?,
             Err(other) => return Err(other.into()),
         }
+        stored = store.range(&series, first.date, last.date).await?;
     }
     Err(Failure::Again("others kept publishing the same days".to_owned()))
 }
@@ -244,35 +253,71 @@ fn supersedes(mine: &Header, stored: Option<&Snapshot>) -> Supersedes {
     }
 }
 
-/// Writes one part of several days as one blob, what is long as one of its own; where each day's lies.
-async fn pack(
-    store: &SnapshotStore<'_>,
-    tenant: &Tenant,
-    kind: &str,
-    parts: impl Iterator<Item = &Content>,
-) -> Result<Vec<Option<BlobRange>>, Failure> {
-    let mut packed: Vec<u8> = Vec::new();
-    let mut ranges: Vec<Option<BlobRange>> = Vec::new();
-    for part in parts {
-        let bytes = part.bytes();
-        ranges.push(match part.place() {
-            Place::Memory(held) if held.is_empty() => None,
-            Place::Memory(held) => {
-                let offset = packed.len() as u64;
-                packed.extend_from_slice(held);
-                // Its object is named below, when all of it is known.
-                Some(BlobRange { object: String::new(), offset, bytes })
-            }
-            Place::Spilled(_) => {
-                Some(BlobRange { object: store.put_blob(tenant, kind, part).await?, offset: 0, bytes })
-            }
-        });
+/// Writes parts of days into blobs.
+struct Packer<'p> {
+    store: SnapshotStore<'p>,
+    series: &'p Series<'p>,
+    at: Timestamp,
+    /// What is published now.
+    stored: &'p BTreeMap<Date, Snapshot>,
+}
+
+impl Packer<'_> {
+    /// Writes one part of several days as one blob, what is long as one of its own; where each day's lies.
+    async fn pack(
+        &self,
+        kind: &str,
+        days: &[Computed],
+        part: impl Fn(&Computed) -> &Content,
+        held: impl Fn(&Header) -> &Option<BlobRange>,
+    ) -> Result<Vec<Option<BlobRange>>, Failure> {
+        let (Some(first), Some(last)) = (days.first(), days.last()) else { return Ok(Vec::new()) };
+        let mut packed: Vec<u8> = Vec::new();
+        let mut ranges: Vec<Option<BlobRange>> = Vec::new();
+        for day in days {
+            let (part, bytes) = (part(day), part(day).bytes());
+            ranges.push(match part.place() {
+                Place::Memory(held) if held.is_empty() => None,
+                Place::Memory(held) => {
+                    let offset = packed.len() as u64;
+                    packed.extend_from_slice(held);
+                    // Its object is named below, when all of it is known.
+                    Some(BlobRange { object: String::new(), offset, bytes })
+                }
+                Place::Spilled(_) => {
+                    let object = self.put(kind, (day.date, day.date), part, &held).await?;
+                    Some(BlobRange { object, offset: 0, bytes })
+                }
+            });
+        }
+        if !packed.is_empty() {
+            let packed = Content::of(Bytes::from(packed));
+            let object = self.put(kind, (first.date, last.date), &packed, &held).await?;
+            ranges.iter_mut().flatten().filter(|range| range.object.is_empty()).for_each(|range| {
+                range.object.clone_from(&object);
+            });
+        }
+        Ok(ranges)
     }
-    if !packed.is_empty() {
-        let object = store.put_blob(tenant, kind, &Content::of(Bytes::from(packed))).await?;
-        ranges.iter_mut().flatten().filter(|range| range.object.is_empty()).for_each(|range| {
-            range.object.clone_from(&object);
-        });
+
+    /// Writes a blob of these days and returns its name. If a published snapshot of them refers to one of the same
+    /// days and content, that one's is told again and nothing is written.
+    async fn put(
+        &self,
+        kind: &str,
+        (first, last): (Date, Date),
+        content: &Content,
+        held: &impl Fn(&Header) -> &Option<BlobRange>,
+    ) -> Result<String, Failure> {
+        let name = self.series.blob(kind, (first, last), self.at, content);
+        let published = self.stored.range(first..=last).filter_map(|(_, stored)| held(&stored.header).as_ref());
+        let same = |object: &str| {
+            let parsed = BlobName::parse(object, self.series.tenant);
+            parsed.is_some_and(|parsed| BlobName { at: name.at, ..parsed } == name)
+        };
+        match published.map(|range| &range.object).find(|object| same(object)) {
+            Some(object) => Ok(object.clone()),
+            None => Ok(self.store.put_blob(self.series.tenant, &name, content).await?),
+        }
     }
-    Ok(ranges)
 }

@@ -16,7 +16,9 @@ use tidemill_ports::{Condition, Context, Effect, Error, Item, Query, Write};
 use tidemill_schemas::calendar::{self, Date, Period};
 use tidemill_schemas::keys::{self, Decoder, SnapshotPart, Tenant};
 use tidemill_schemas::snapshot::{BlobRange, Digest, Header};
+use tidemill_schemas::time::Timestamp;
 
+use crate::blob_name::BlobName;
 use crate::content::{Content, ContentWriter, Place};
 use crate::definition_store::{self, Held};
 use crate::spill::SharedSpill;
@@ -139,16 +141,16 @@ impl<'a> SnapshotStore<'a> {
         self.context.items.write(group).await
     }
 
-    /// Writes a blob under its content's hash and returns its name. What lies in a spill is sent in parts.
+    /// Writes a blob under its name. What lies in a spill is sent in parts.
     ///
     /// # Errors
     /// The port's; writing again is harmless.
-    pub async fn put_blob(&self, tenant: &Tenant, kind: &str, content: &Content) -> Result<String, Error> {
-        let hash = content.hash();
-        let path = Path::from_iter([kind, tenant.0.as_str(), &hash[..2], &hash]);
+    pub async fn put_blob(&self, tenant: &Tenant, name: &BlobName, content: &Content) -> Result<String, Error> {
+        let object = name.object(tenant);
+        let path = Path::from(object.as_str());
         if let Place::Memory(bytes) = content.place() {
             self.context.blobs.put(&path, bytes.clone().into()).await?;
-            return Ok(path.to_string());
+            return Ok(object);
         }
         let mut upload = self.context.blobs.put_multipart(&path).await?;
         let sent = send_parts(&mut *upload, content).await;
@@ -156,7 +158,7 @@ impl<'a> SnapshotStore<'a> {
             // Parts left behind cost money and nothing else; the first error is the one to tell.
             let _aborted = upload.abort().await;
         }
-        sent.map(|()| path.to_string())
+        sent.map(|()| object)
     }
 
     /// Parts of blobs to be merged, in the order given: in memory while they are few, in `spill` when they are not.
@@ -239,6 +241,20 @@ fn scratch(why: &std::io::Error) -> Error {
 }
 
 impl Series<'_> {
+    /// The name of a blob of these days, made at `at`.
+    pub fn blob(&self, kind: &str, (first, last): (Date, Date), at: Timestamp, content: &Content) -> BlobName {
+        BlobName {
+            kind: kind.to_owned(),
+            insight: self.insight.to_owned(),
+            fingerprint: self.fingerprint.to_owned(),
+            period: self.period,
+            first,
+            last,
+            at,
+            hash: content.hash(),
+        }
+    }
+
     /// The key of one part of a snapshot.
     pub(crate) fn key(&self, date: Date, part: SnapshotPart) -> keys::Key {
         keys::snapshot(self.tenant, self.insight, self.fingerprint, self.period, date, part)

@@ -13,6 +13,7 @@ mod openapi;
 mod plan;
 mod problem;
 mod read;
+pub mod render;
 mod status;
 
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub fn router(context: Arc<Context>, open: bool) -> Router {
         .route("/v1/keys", get(keys::list).post(keys::add))
         .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
         .route("/v1/status", get(status::status))
+        .route("/v1/clean", post(status::clean))
         .route("/healthz", get(status::healthz))
         .route("/metrics", get(status::metrics))
         .route("/openapi.json", get(openapi::openapi))

@@ -3,6 +3,8 @@
 use axum::Json;
 use serde_json::{Map, Value, json};
 
+use crate::read::REPRESENTATIONS;
+
 /// A route of the interface.
 struct Route {
     path: &'static str,
@@ -15,6 +17,8 @@ struct Route {
     takes: &'static str,
     /// The status of success.
     status: &'static str,
+    /// Whether it is answered in any of [`REPRESENTATIONS`].
+    is_read: bool,
 }
 
 const READ_QUERY: &[(&str, &str)] = &[
@@ -33,11 +37,11 @@ const READ_QUERY: &[(&str, &str)] = &[
 ];
 
 const fn route(path: &'static str, method: &'static str, right: &'static str, summary: &'static str) -> Route {
-    Route { path, method, summary, right, query: &[], takes: "", status: "200" }
+    Route { path, method, summary, right, query: &[], takes: "", status: "200", is_read: false }
 }
 
 fn routes() -> Vec<Route> {
-    let read = |path, summary| Route { query: READ_QUERY, ..route(path, "get", "read", summary) };
+    let read = |path, summary| Route { query: READ_QUERY, is_read: true, ..route(path, "get", "read", summary) };
     vec![
         Route {
             takes: "application/json",
@@ -77,6 +81,7 @@ fn routes() -> Vec<Route> {
         Route { takes: "application/json", ..route("/v1/keys", "post", "admin", "Make a key: {name, right, source}") },
         route("/v1/keys/{id}", "delete", "admin", "Revoke a key"),
         route("/v1/status", "get", "read", "How the system is"),
+        route("/v1/clean", "post", "admin", "Remove blobs that nothing has referred to for a day"),
         route("/healthz", "get", "", "Whether the stores answer"),
         route("/metrics", "get", "read", "Prometheus metrics"),
         route("/openapi.json", "get", "", "This document"),
@@ -125,6 +130,10 @@ fn operation(route: &Route) -> Value {
         "parameters": parameters,
         "responses": { route.status: { "description": "Done" }, "default": problem },
     });
+    if route.is_read {
+        operation["responses"]["200"] = read_response();
+        operation["responses"]["304"] = json!({ "description": "The ETag in If-None-Match is still the answer's" });
+    }
     if !route.right.is_empty() {
         operation["security"] = json!([{ "key": [] }]);
         operation["description"] = json!(format!("Takes a {} key; none on loopback.", route.right));
@@ -133,6 +142,23 @@ fn operation(route: &Route) -> Value {
         operation["requestBody"] = json!({ "required": true, "content": { route.takes: {} } });
     }
     operation
+}
+
+/// The answer of a read, in whichever form `Accept` asks for.
+fn read_response() -> Value {
+    let content: Map<String, Value> =
+        REPRESENTATIONS.into_iter().map(|form| (form.media_type().to_owned(), json!({}))).collect();
+    let header = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
+    json!({
+        "description": "Done",
+        "content": content,
+        "headers": {
+            "ETag": header("Strong; of this form of the answer"),
+            "Tidemill-Partial": header("true when days are missing; in every form but JSON, which says so itself"),
+            "Tidemill-Complete-Through": header("everything before this instant is in; in every form but JSON"),
+            "Tidemill-Next": header("the `cursor` of the next slice, if there is one; in every form but JSON"),
+        },
+    })
 }
 
 fn problem_schema() -> Value {

@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tidemill_ports::Error;
 
+use crate::render::arrow::ColumnsError;
+
 /// An answer that is an error.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -103,6 +105,18 @@ impl Problem {
             "`{name}` never had a definition with the fingerprint `{fingerprint}`; leave it out for the one that answers"
         );
         Problem::new(StatusCode::NOT_FOUND, "TM0313", message)
+    }
+
+    /// TM0316: none of the forms asked for is one that can be answered.
+    pub fn not_acceptable(forms: &[&str]) -> Problem {
+        let message = format!("no form that `accept` names can be answered; there are {}", forms.join(", "));
+        Problem::new(StatusCode::NOT_ACCEPTABLE, "TM0316", message)
+    }
+
+    /// TM0317: numbers that columns of one type cannot hold.
+    pub fn no_columns(error: &ColumnsError) -> Problem {
+        let message = [Some(error.message.as_str()), error.help].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        Problem::new(StatusCode::NOT_ACCEPTABLE, "TM0317", message)
     }
 
     /// TM0399: our fault.

@@ -7,6 +7,7 @@ mod answer;
 mod ask;
 mod days;
 pub(crate) mod live;
+mod representation;
 
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -19,6 +20,7 @@ use crate::lineages::{self, Reading};
 use crate::problem::Problem;
 use ask::{Ask, ReadQuery};
 use days::Days;
+pub(crate) use representation::{REPRESENTATIONS, Representation};
 
 /// `GET /v1/insights/{name}/series`.
 pub async fn series(
@@ -70,6 +72,7 @@ async fn answer(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let caller = caller.may(Right::Read)?;
+    let form = Representation::accepted(headers)?;
     // One look at the insight decides which definition answers: no answer mixes two.
     let Reading { held, reason } = lineages::reading(api, &caller.tenant, name, query.fingerprint.as_deref()).await?;
     let newest = days::newest(&api.context, &caller.tenant, &held).await?;
@@ -79,15 +82,15 @@ async fn answer(
     if ask.refuse_partial && days.completeness.partial {
         return Err(Problem::partial(serde_json::json!(days.completeness)));
     }
-    let body = answer::body(&held, &ask, &days);
-    let etag = format!("\"{:032x}\"", xxh3_128(body.as_bytes()));
+    let (body, mut told) = form.body(answer::body(&held, &ask, &days), &held.applied.definition, &ask)?;
+    let etag = format!("\"{:032x}\"", xxh3_128(&body));
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let unchanged =
         known.is_some_and(|known| known.split(',').any(|known| known.trim() == etag || known.trim() == "*"));
-    let etag = HeaderValue::from_str(&etag).map_err(|why| Problem::internal(&why))?;
+    told.insert(header::ETAG, HeaderValue::from_str(&etag).map_err(|why| Problem::internal(&why))?);
     if unchanged {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+        told.remove(header::CONTENT_TYPE);
+        return Ok((StatusCode::NOT_MODIFIED, told).into_response());
     }
-    let json = HeaderValue::from_static("application/json");
-    Ok(([(header::CONTENT_TYPE, json), (header::ETAG, etag)], body).into_response())
+    Ok((told, body).into_response())
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tidemill_aggregator::activity_store::ActivityStore;
 use tidemill_aggregator::definition_store::{DefinitionStore, Held};
 use tidemill_aggregator::dirty_period_store::DirtyPeriodStore;
+use tidemill_aggregator::on_clean::on_clean;
 use tidemill_aggregator::request_store::RequestStore;
 use tidemill_aggregator::total_store::TotalStore;
 use tidemill_ingest::event_store::EventStore;
@@ -29,6 +30,12 @@ const COUNTED_MAX: usize = 1_000;
 pub async fn healthz(State(api): State<Api>) -> Result<Json<Value>, Problem> {
     DefinitionStore::new(&api.context).get(&Tenant::local(), "healthz").await?;
     Ok(Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })))
+}
+
+/// `POST /v1/clean`: removes the blobs that nothing has referred to for a day.
+pub async fn clean(State(api): State<Api>, caller: Caller) -> Result<Json<Value>, Problem> {
+    let caller = caller.may(Right::Admin)?;
+    Ok(Json(json!(on_clean(&api.context, &caller.tenant).await?)))
 }
 
 /// What is known of the system's state.

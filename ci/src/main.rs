@@ -7,13 +7,14 @@
 mod demo;
 mod python;
 mod step;
+mod worlds;
 
 use std::process::ExitCode;
 
 use step::{Outcome, Place, Step, cargo};
 
 /// Every step, in order.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step { name: "fmt", about: "formatting", run: |place| cargo(place, &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
@@ -34,6 +35,11 @@ const STEPS: [Step; 9] = [
         name: "referee-events",
         about: "the demo's numbers beside DuckDB's over its raw events",
         run: demo::referee_events,
+    },
+    Step {
+        name: "referee-worlds",
+        about: "the numbers of generated worlds beside DuckDB's; TIDEMILL_WORLDS=n for n of them",
+        run: worlds::run,
     },
 ];
 

@@ -8,7 +8,6 @@ mod commands;
 mod convert;
 mod definitions;
 mod failure;
-mod json;
 mod local;
 mod project;
 mod render;
@@ -21,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tidemill_api::render::json;
 use tracing_subscriber::EnvFilter;
 
 use crate::commands::Command;

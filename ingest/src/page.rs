@@ -8,6 +8,7 @@ use parquet::errors::ParquetError;
 
 pub mod build;
 pub mod columns;
+pub mod delivery;
 pub mod read;
 pub mod records;
 pub mod revisions;
@@ -15,6 +16,7 @@ pub mod rows;
 
 pub use build::{EncodedPage, encode};
 pub use columns::{Properties, changes_to_batch};
+pub use delivery::{Delivery, Share};
 pub use read::{PageReader, Wanted, open, projection};
 pub use records::{Record, StoredChange, records};
 pub use rows::batch_to_events;

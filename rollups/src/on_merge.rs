@@ -7,6 +7,7 @@
 //! the version it replaces, which was read before the days were.
 
 use tidemill_aggregator::activity_store::ActivityStore;
+use tidemill_aggregator::blob_name::BLOB_PUBLISH_SECONDS_MAX;
 use tidemill_aggregator::content::Content;
 use tidemill_aggregator::definition_store::{DefinitionStore, Held};
 use tidemill_aggregator::dispatch::{self, spans};
@@ -259,11 +260,14 @@ impl Job<'_> {
         let mut header = decide::header(self.held, period, (self.first, window), found, sealed, started);
         header.version = stored.map_or(1, |stored| stored.header.version + 1);
         header.content = Some(states.hash());
-        header.states = self.put(store, "states", &states).await?;
-        header.detail = self.put(store, "detail", &detail).await?;
+        header.states = self.put(store, "states", started, &states).await?;
+        header.detail = self.put(store, "detail", started, &detail).await?;
         let millis = (self.context.clock.now().micros() - started.micros()) / 1_000;
         header.merge_millis = u64::try_from(millis).ok();
         self.tell(&header);
+        if self.context.clock.now() > started.plus_seconds(BLOB_PUBLISH_SECONDS_MAX) {
+            return Err(Failure::Again("what was written is too old to be published".to_owned()).into());
+        }
         let snapshot = Snapshot { header, digest };
         match store.commit(&self.series(period), self.held, &[snapshot], Vec::new()).await {
             Ok(()) => Ok(()),
@@ -299,11 +303,18 @@ impl Job<'_> {
         Ok((digest, Content::of(detail.into()), content))
     }
 
-    async fn put(&self, store: &SnapshotStore<'_>, kind: &str, content: &Content) -> Result<Option<BlobRange>, Error> {
+    async fn put(
+        &self,
+        store: &SnapshotStore<'_>,
+        kind: &str,
+        at: Timestamp,
+        content: &Content,
+    ) -> Result<Option<BlobRange>, Error> {
         if content.bytes() == 0 {
             return Ok(None);
         }
-        let object = store.put_blob(self.tenant, kind, content).await?;
+        let name = self.series(self.request.period).blob(kind, (self.first, self.first), at, content);
+        let object = store.put_blob(self.tenant, &name, content).await?;
         Ok(Some(BlobRange { object, offset: 0, bytes: content.bytes() }))
     }
 

@@ -8,6 +8,7 @@
 use tidemill_aggregator::activity_store::ActivityStore;
 use tidemill_aggregator::definition_store::{DefinitionStore, Held};
 use tidemill_aggregator::dispatch;
+use tidemill_aggregator::on_clean::on_clean;
 use tidemill_aggregator::periods;
 use tidemill_aggregator::request_store::RequestStore;
 use tidemill_ports::{Context, Error, Outcome};
@@ -30,7 +31,15 @@ pub async fn on_period(
 ) -> Outcome {
     let Some(zone) = Zone::named(zone) else { return Outcome::Park(format!("no time zone {zone}")) };
     match roll_up(context, tenant, &zone, period, week_start).await {
-        Ok(()) => Outcome::Done,
+        Ok(()) => {
+            // No number depends on it: what could not be removed now is removed after the next rollup.
+            if period.is_day()
+                && let Err(error) = on_clean(context, tenant).await
+            {
+                tracing::warn!(%error, "the clean-up will be tried again after the next rollup");
+            }
+            Outcome::Done
+        }
         Err(Error::Invalid(why)) => Outcome::Park(why),
         Err(error) => {
             tracing::warn!(zone = zone.name(), period = period.word(), %error, "the rollup will be tried again");

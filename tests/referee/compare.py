@@ -62,22 +62,34 @@ def kind(sql_type):
 
 
 def load_pages(db, folder, wanted):
-    db.execute(
-        f"""create temp table raw as select * exclude (deleted) from (
-            select * from read_parquet({text(folder / 'src=*' / 'dt=*' / '*.parquet')}, union_by_name = true,
-                                       hive_partitioning = true, hive_types_autocast = false)
-            qualify row_number() over (partition by source, dt, id order by rev desc) = 1) where not deleted"""
-    )
+    """Every source by itself, since each has its own types for a column's bare name; then all of them together."""
+    typed, rare, parts = {}, {}, []  # property -> type -> (SQL, whether its column bears the bare name)
+    for at, source in enumerate(sorted(folder.glob("src=*"))):
+        db.execute(
+            f"""create temp table raw{at} as select * exclude (deleted) from (
+                select * from read_parquet({text(source / 'dt=*' / '*.parquet')}, union_by_name = true,
+                                           hive_partitioning = true, hive_types_autocast = false)
+                qualify row_number() over (partition by source, dt, id order by rev desc) = 1) where not deleted"""
+        )
+        chosen = [ident(column) for column in ENVELOPE if column != "deleted"]
+        for column, sql_type in db.execute(f"select column_name, column_type from (describe raw{at})").fetchall():
+            if column == "$rare":
+                chosen.append(ident(column))
+                rare[column] = sql_type
+            if column in ENVELOPE + ["src", "dt", "$rare"]:
+                continue
+            key = re.sub(r"\$(boolean|number|text)$", "", column)
+            primary = key == column
+            key = key.removeprefix("properties.") if key.removeprefix("properties.") in ENVELOPE else key
+            name, own = f"{key}${kind(sql_type)}", typed.setdefault(key, {})
+            chosen.append(f"{ident(column)} as {ident(name)}")
+            own[kind(sql_type)] = (ident(name), primary or own.get(kind(sql_type), ("", False))[1])
+        parts.append(f"select {', '.join(chosen)} from raw{at}")
+    if not parts:
+        raise SystemExit(f"{folder} has no pages in folders called src=…")
+    db.execute(f"create temp table raw as {' union all by name '.join(parts)}")
     columns = dict(db.execute("select column_name, column_type from (describe raw)").fetchall())
-    typed = {}  # property -> type -> SQL
-    for column, sql_type in columns.items():
-        if column in ENVELOPE + ["src", "dt", "$rare"]:
-            continue
-        key = re.sub(r"\$(boolean|number|text)$", "", column)
-        key = key.removeprefix("properties.") if key.removeprefix("properties.") in ENVELOPE else key
-        primary = not re.search(r"\$(boolean|number|text)$", column)
-        typed.setdefault(key, {})[kind(sql_type)] = (ident(column), primary)
-    if "$rare" in columns:
+    if rare:
         add_json(db, typed, '"$rare"', columns)
     expose(db, typed, wanted)
 
@@ -164,6 +176,20 @@ def split_call(sql):
     return head.group(1).lower(), sql[head.end() : close].strip(), condition
 
 
+def for_duckdb(sql, columns):
+    """The two things a definition says otherwise: `x is null` of a bare property asks for a value of any type, and
+    `a.b` is the property of that name, not a field of a column `a`."""
+
+    def column(match):
+        word = match["bare"] or (match["quoted"] or "").replace('""', '"')
+        if match["null"] and word + "$any" in columns:
+            return ident(word + "$any") + match["null"]
+        return ident(word) + match["null"] if match["bare"] and "." in word and word in columns else match[0]
+
+    text_or_column = r"""'(?:[^']|'')*'|(?:(?<![\w.])(?P<bare>[^\W\d][\w.]*)|"(?P<quoted>(?:[^"]|"")*)")"""
+    return re.sub(text_or_column + r"(?P<null>(?:\s+is\s+(?:not\s+)?null\b)?)", column, sql, flags=re.I)
+
+
 def closing(sql, at):
     depth, quote = 0, None
     for i in range(at, len(sql)):
@@ -180,7 +206,7 @@ def closing(sql, at):
 
 
 def metric(name, sql, columns):
-    function, argument, condition = split_call(sql)
+    function, argument, condition = split_call(for_duckdb(sql, columns))
     where = f" filter (where {condition})" if condition else ""
     if function == "percent":
         hit = f"({argument}) and ({condition})" if condition else argument
@@ -246,7 +272,7 @@ def untag(tagged):
     return (int(tag), shown), shown
 
 
-def expected(db, definition, args, metrics):
+def expected(db, definition, args, metrics, columns):
     """(period, group as shown) → the metrics' values."""
     zone = definition.get("timezone", "UTC")
     by = args.by.split(",") if args.by is not None else list_of(definition.get("by", []))
@@ -254,7 +280,7 @@ def expected(db, definition, args, metrics):
     names = list_of(definition["from"])
     conditions = [] if names == ["*"] else [f"name in ({', '.join(map(text, names))})"]
     conditions += [f"source = {text(definition['source'])}"] if definition.get("source") else []
-    conditions += [f"({definition['where']})"] if definition.get("where") else []
+    conditions += [f"({for_duckdb(definition['where'], columns)})"] if definition.get("where") else []
     for bound, sign in ((args.start, ">="), (args.end, "<")):
         conditions += [f"time {sign} {instant(bound, zone)}"] if bound else []
     day = f"cast(timezone({text(zone)}, time) as date)"
@@ -381,7 +407,7 @@ def judge(arguments=None):
     (load_pages if args.events.is_dir() else load_raw)(db, args.events, wanted_types)
     columns = [row[0] for row in db.execute("select column_name from (describe events)").fetchall()]
     metrics = [metric(name, sql, columns) for name, sql in definition["metrics"].items()]
-    by, wanted = expected(db, definition, args, metrics)
+    by, wanted = expected(db, definition, args, metrics, columns)
     return compare(answer, by, wanted, metrics, args.every)
 
 

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use bytes::Bytes;
 use tidemill_aggregator::on_tick::on_tick;
 use tidemill_aggregator::request_store::RequestStore;
 use tidemill_aggregator::snapshot_store::{Series, Snapshot, SnapshotStore};
@@ -99,6 +100,21 @@ impl World {
         (status, String::from_utf8(body.to_vec()).expect("answers are text"))
     }
 
+    /// A read with headers of one's own: status, headers and bytes.
+    ///
+    /// # Panics
+    /// When the request cannot be built.
+    pub async fn read(&self, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Bytes) {
+        let mut request = Request::builder().uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).expect("tests build requests");
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        let (parts, body) = response.into_parts();
+        (parts.status, parts.headers, to_bytes(body, ANSWER_BYTES_MAX).await.expect("answers end"))
+    }
+
     /// A request that must succeed; sent again while a store does not answer.
     ///
     /// # Panics
@@ -123,6 +139,36 @@ impl World {
     /// Applies a definition under its name.
     pub async fn apply(&self, name: &str, yaml: &str) -> serde_json::Value {
         json(&self.must("PUT", &format!("/v1/insights/{name}"), yaml).await)
+    }
+
+    /// Applies a definition if what was seen so far allows it; `None` when it names a property that was only seen at
+    /// another type, or is a slip away from one that was seen (TM0308).
+    ///
+    /// # Panics
+    /// When it is refused for any other reason.
+    pub async fn try_apply(&self, name: &str, yaml: &str) -> Option<serde_json::Value> {
+        let path = format!("/v1/insights/{name}");
+        for attempt in 0.. {
+            self.lose_patience(attempt);
+            let (status, answer) = self.call("PUT", &path, None, yaml.to_owned()).await;
+            match status {
+                StatusCode::SERVICE_UNAVAILABLE => {}
+                StatusCode::UNPROCESSABLE_ENTITY => {
+                    let found = &json(&answer)["detail"];
+                    let of_catalogue = |found: &serde_json::Value| {
+                        found["severity"] != "error" || ["TM0241", "TM0242"].iter().any(|code| found["code"] == **code)
+                    };
+                    let found = found.as_array().expect("a refused definition says why");
+                    assert!(found.iter().all(of_catalogue), "{answer}\n{yaml}");
+                    return None;
+                }
+                status => {
+                    assert!(status.is_success(), "{answer}\n{yaml}");
+                    return Some(json(&answer));
+                }
+            }
+        }
+        unreachable!("there is always another attempt")
     }
 
     /// The body of a read.

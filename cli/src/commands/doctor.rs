@@ -1,5 +1,6 @@
 //! `tidemill doctor`: what is wrong, if anything, with the project, this machine and the server.
 
+use axum::http::Method;
 use clap::Args;
 use tidemill_local::SystemClock;
 use tidemill_ports::Clock;
@@ -21,7 +22,11 @@ const WORRIES: [&str; 7] = ["dead_letters", "drift", "quarantined", "gaps", "blo
 
 /// Look for what is wrong with the project or its server
 #[derive(Debug, Args)]
-pub struct Doctor {}
+pub struct Doctor {
+    /// Also remove what nothing has referred to for a day
+    #[arg(long)]
+    pub clean: bool,
+}
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +64,7 @@ impl Doctor {
             Err(_) => {}
         }
         if findings.iter().all(|finding| finding.what != "project" || finding.verdict == Verdict::Fine) {
-            match server(session).await {
+            match server(session, self.clean).await {
                 Ok(more) => findings.extend(more),
                 Err(failure) => findings.push(found(Verdict::Wrong, "store", failure.lines().join("; "))),
             }
@@ -69,7 +74,7 @@ impl Doctor {
 }
 
 /// What the server, or the router in this process, says of itself.
-async fn server(session: &Session) -> Result<Vec<Finding>, Failure> {
+async fn server(session: &Session, clean: bool) -> Result<Vec<Finding>, Failure> {
     let client = session.client().await?;
     let mut findings = vec![match client.address() {
         Some(address) => {
@@ -78,6 +83,12 @@ async fn server(session: &Session) -> Result<Vec<Finding>, Failure> {
         }
         None => found(Verdict::Fine, "store", "opens; no server runs on this project"),
     }];
+    if clean {
+        let cleaned = client.ask_json(&Request::send(Method::POST, "/v1/clean", "", "")).await?;
+        let removed = counted(cleaned.whole_at("removed"), "blob");
+        let (kib, kept) = (count(cleaned.whole_at("removed_bytes").div_ceil(1024)), count(cleaned.whole_at("kept")));
+        findings.push(found(Verdict::Fine, "clean", format!("{removed} removed ({kib} KiB), {kept} kept")));
+    }
     let status = client.ask_json(&Request::get("/v1/status")).await?;
     for (key, value) in status.entries() {
         let is_worry = WORRIES.contains(&key.as_str())

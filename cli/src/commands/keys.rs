@@ -1,7 +1,7 @@
 //! `tidemill keys`: who may talk to a server that others can reach. A secret is shown once, when it is made.
 
 use axum::http::Method;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 use crate::client::{Request, url};
 use crate::failure::Failure;
@@ -22,9 +22,9 @@ enum What {
     Add {
         /// A note for people: whose it is
         name: String,
-        /// What it may do
-        #[arg(long, value_enum)]
-        right: Right,
+        /// What it may do: `write` sends events, `read` reads numbers and status, `admin` does everything
+        #[arg(long, value_parser = ["write", "read", "admin"])]
+        right: String,
         /// The one source it may write [default: any]
         #[arg(long)]
         source: Option<String>,
@@ -38,53 +38,32 @@ enum What {
     },
 }
 
-/// What a key may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Right {
-    /// Send events
-    Write,
-    /// Read definitions, numbers and status
-    Read,
-    /// Everything
-    Admin,
-}
-
-impl Right {
-    fn word(self) -> &'static str {
-        match self {
-            Right::Write => "write",
-            Right::Read => "read",
-            Right::Admin => "admin",
-        }
-    }
-}
-
 impl Keys {
     /// Does it.
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         match self.what {
-            What::Add { name, right, source } => add(session, &name, right, source.as_deref()).await,
+            What::Add { name, right, source } => add(session, &name, &right, source.as_deref()).await,
             What::Ls => list(session).await,
             What::Revoke { id } => revoke(session, &id).await,
         }
     }
 }
 
-async fn add(session: &Session, name: &str, right: Right, source: Option<&str>) -> Result<(), Failure> {
-    if right == Right::Read && source.is_some() {
+async fn add(session: &Session, name: &str, right: &str, source: Option<&str>) -> Result<(), Failure> {
+    if right == "read" && source.is_some() {
         // It would look like a limit on what can be read, which it is not.
         return Err(Failure::input("TM0924", "--source limits what a key may write, and a read key writes nothing")
             .help("leave --source out: a read key reads every source"));
     }
     let source = source.map_or("null".to_owned(), quoted);
-    let body = format!("{{\"name\":{},\"right\":\"{}\",\"source\":{source}}}", quoted(name), right.word());
+    let body = format!("{{\"name\":{},\"right\":\"{right}\",\"source\":{source}}}", quoted(name));
     let answer = ask(session, &Request::send(Method::POST, "/v1/keys", "application/json", body)).await?;
     let terminal = &session.terminal;
     if terminal.json {
         return terminal.print(&answer.to_string());
     }
     let id = answer.get("key").map(|key| key.text_at("id")).unwrap_or_default();
-    terminal.say(&format!("made the {} key {id}; this is its secret, keep it now: it is stored nowhere", right.word()));
+    terminal.say(&format!("made the {right} key {id}; this is its secret, keep it now: it is stored nowhere"));
     terminal.print(answer.text_at("secret"))?;
     terminal.say("callers send it as `Authorization: Bearer …`; the command line reads it from TIDEMILL_KEY");
     Ok(())

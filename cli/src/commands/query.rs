@@ -209,14 +209,23 @@ async fn print(
         Format::Markdown => render::markdown::of_rows(&rows(), answer.every()).into_bytes(),
         Format::Parquet | Format::Arrow => {
             let functions = functions(client, insight).await?;
-            let batch = render::arrow::batch(&rows(), &functions, answer.envelope.text_at("timezone"))?;
-            if format == Format::Parquet { render::arrow::parquet(&batch)? } else { render::arrow::stream(&batch)? }
+            let zone = answer.envelope.text_at("timezone");
+            let columns = render::arrow::batch(&rows(), &functions, zone).and_then(|batch| match format {
+                Format::Parquet => render::arrow::parquet(&batch),
+                _ => render::arrow::stream(&batch),
+            });
+            columns.map_err(no_columns)?
         }
     };
     if answer.is_partial() && format != Format::Json {
         terminal.say(&format!("{} the answer is partial", terminal.mark(Mark::Yellow, "warning")));
     }
     terminal.print_bytes(&bytes)
+}
+
+fn no_columns(error: render::arrow::ColumnsError) -> Failure {
+    let failure = Failure::failed("TM0904", error.message);
+    error.help.map_or_else(|| failure.clone(), |help| failure.clone().help(help))
 }
 
 /// The metrics' functions decide the types of their columns.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-/// Bytes of one request, before any compression.
-pub const CHUNK_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of one request, before any compression. Decoded, they take about eight times as much, times the requests in
+/// flight.
+pub const CHUNK_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// What is read from an input.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,10 +14,10 @@ use tokio::sync::mpsc::Sender;
 
 use crate::convert::Columns;
 use crate::failure::Failure;
-use crate::sending::chunk::{CHUNK_BYTES_MAX, Chunk, Piece};
+use crate::sending::chunk::{Chunk, Piece};
 
 /// Bytes of one line that is sent at all; the server's limit for an event is far below.
-const LINE_BYTES_MAX: u64 = (CHUNK_BYTES_MAX / 2) as u64;
+const LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Bytes of one JSON document that is not NDJSON: it is held in memory.
 const DOCUMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Bytes read at a time.

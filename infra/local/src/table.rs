@@ -28,8 +28,8 @@ const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 
 /// The layout this program reads and writes.
 const FORMAT: u64 = 1;
-/// Bytes of a table's page cache.
-const CACHE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of a table's page cache. Behind it stands the operating system's, which is no memory of ours.
+const CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Keys read in place; more are read off the async threads.
 const KEYS_IN_PLACE_MAX: usize = 256;
 

@@ -1,9 +1,9 @@
 //! Change records: what one delivery of the change feed adds to which day.
 //!
-//! In: changes in feed order, with both images. Out: per source and UTC day the records of a page, corrections first.
+//! In: changes of one source in feed order, with both images. Out: per UTC day the records of a page, corrections first.
 //! A day's readers keep the highest revision of an id, and skip even that where no page of the day holds a correction.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tidemill_schemas::calendar::{Date, utc_date};
 use tidemill_schemas::event::Event;
@@ -27,26 +27,30 @@ pub struct Record {
     pub correction: bool,
 }
 
-/// The records of one delivery by source and UTC day: corrections first, then fresh ones, each in order of arrival. Per
-/// day and id only the highest revision is kept; an event that came and went within the delivery leaves nothing.
-pub fn records(changes: Vec<StoredChange>) -> BTreeMap<(String, Date), Vec<Record>> {
-    let mut known: HashMap<(String, String), bool> = HashMap::new();
-    let mut days: BTreeMap<(String, Date), Day> = BTreeMap::new();
-    for StoredChange { old, new } in changes {
-        let Some(either) = new.as_ref().or(old.as_ref()) else { continue };
-        let correction = *known.entry((either.source.clone(), either.id.clone())).or_insert_with(|| old.is_some());
+/// The records of one source's changes on `wanted` days: corrections first, then fresh ones, each in order of arrival.
+/// Per day and id only the highest revision is kept; an event that came and went within the delivery leaves nothing.
+/// With each change: whether the delivery's first change of that id had an old copy.
+pub fn records(
+    changes: impl IntoIterator<Item = (StoredChange, bool)>,
+    wanted: &BTreeSet<Date>,
+) -> BTreeMap<Date, Vec<Record>> {
+    let mut days: BTreeMap<Date, Day> = BTreeMap::new();
+    for (StoredChange { old, new }, correction) in changes {
         let Some(new) = new else { continue };
         let day = (!new.deleted).then(|| utc_date(new.time));
         if let Some(old) = old.filter(|old| !old.deleted && Some(utc_date(old.time)) != day) {
             let withdrawn =
                 Event { rev: new.rev, deleted: true, received: new.received, properties: BTreeMap::new(), ..old };
-            days.entry((withdrawn.source.clone(), utc_date(withdrawn.time))).or_default().put(withdrawn, correction);
+            let day = utc_date(withdrawn.time);
+            if wanted.contains(&day) {
+                days.entry(day).or_default().put(withdrawn, correction);
+            }
         }
-        if let Some(day) = day {
-            days.entry((new.source.clone(), day)).or_default().put(new, correction);
+        if let Some(day) = day.filter(|day| wanted.contains(day)) {
+            days.entry(day).or_default().put(new, correction);
         }
     }
-    days.into_iter().map(|(key, day)| (key, day.end())).filter(|(_, records)| !records.is_empty()).collect()
+    days.into_iter().map(|(day, held)| (day, held.end())).filter(|(_, records)| !records.is_empty()).collect()
 }
 
 #[derive(Default)]

@@ -1,8 +1,9 @@
 //! A definition against what has been seen: names nobody ever sent are most likely mistyped.
 //!
 //! In: a parsed definition and a [`Catalogue`] of events. Out: diagnostics. Nothing here changes a definition's
-//! meaning: an event that is not known yet may come tomorrow, so it is a warning; a property that none of the known
-//! events has, or has only at another type, is an error.
+//! meaning. A definition may well be written before the first event that bears a property: so a name that nobody sent
+//! yet is a warning, unless it is a slip of the pen away from one that was sent; that, and a property that was only
+//! ever seen at another type, are errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,13 +106,7 @@ fn check_property(use_: &PropertyUse, from: &From, properties: &BTreeMap<&str, B
     };
     let key = use_.key.as_str();
     let Some(types) = properties.get(key) else {
-        let message = format!("unknown property `{key}`: it has never been seen in {events}");
-        let help = match nearest(key, properties.keys().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if properties.is_empty() => "these events have no properties".to_owned(),
-            None => format!("seen are {}", listed(properties.keys())),
-        };
-        return Some(use_.place.diagnostic(Severity::Error, code::UNKNOWN_PROPERTY, message, Some(help)));
+        return Some(unknown_property(use_, &events, properties));
     };
     let read = use_.read.filter(|read| !types.contains(read))?;
     let seen: Vec<&str> = types.iter().map(|of| of.word()).collect();
@@ -124,6 +119,26 @@ fn check_property(use_: &PropertyUse, from: &From, properties: &BTreeMap<&str, B
         _ => "compare it with a value of its own type",
     };
     Some(use_.place.diagnostic(Severity::Error, code::SEEN_TYPE, message, Some(help.to_owned())))
+}
+
+fn unknown_property(use_: &PropertyUse, events: &str, properties: &BTreeMap<&str, BTreeSet<Type>>) -> Diagnostic {
+    let key = use_.key.as_str();
+    let (severity, message, help) = match nearest(key, properties.keys().copied()) {
+        Some(near) => (
+            Severity::Error,
+            format!("unknown property `{key}`: it has never been seen in {events}"),
+            format!("did you mean `{near}`? if `{key}` is a new one, send an event that has it first"),
+        ),
+        None => (
+            Severity::Warning,
+            format!("the property `{key}` has not been seen in {events} yet: it counts as null until it comes"),
+            match properties.is_empty() {
+                true => "these events have no properties so far".to_owned(),
+                false => format!("seen so far: {}", listed(properties.keys())),
+            },
+        ),
+    };
+    use_.place.diagnostic(severity, code::UNKNOWN_PROPERTY, message, Some(help))
 }
 
 /// The first few names.

@@ -99,7 +99,11 @@ impl Year {
         cells.total.states = vec![State::Distinct(Sorted::of_sorted(members.into_iter().map(Member::from).collect()))];
         let states = states::to_content(&cells, scratch()).expect("scratch space");
         let store = SnapshotStore::new(&self.context);
-        let object = store.put_blob(&Tenant::local(), "states", &states).await.expect("disk space");
+        let tenant = Tenant::local();
+        let fingerprint = self.held.applied.fingerprint.clone();
+        let series = Series { tenant: &tenant, insight: "actors", fingerprint: &fingerprint, period: Period::Day };
+        let name = series.blob("states", (date, date), self.context.clock.now(), &states);
+        let object = store.put_blob(&tenant, &name, &states).await.expect("disk space");
         let window = self.plan.zone.day(date);
         let header = Header {
             format: SNAPSHOT_FORMAT,

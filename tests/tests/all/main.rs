@@ -1,8 +1,10 @@
 //! The one integration binary: every behaviour at its boundary.
 
+mod clean;
 mod conformance;
 mod day;
 mod doors;
+mod forms;
 mod golden;
 mod local;
 mod oracle;

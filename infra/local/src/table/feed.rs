@@ -20,7 +20,9 @@ const HEADS: TableDefinition<u16, u64> = TableDefinition::new("feed_heads");
 /// Bytes of a segment before the next one is begun. Just below a power of two, which is what redb allocates.
 const SEGMENT_BYTES_MAX: usize = 60 * 1024;
 /// Bytes one read of the feed returns at most, so that a limit in changes never fills the memory.
-const CHANGES_BYTES_MAX: usize = 256 * 1024 * 1024;
+const CHANGES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Bytes a change takes beside its segment's: itself, and its key, which is a copy.
+const CHANGE_BYTES: usize = 256;
 /// Marks an image that is not there.
 const NO_IMAGE: u32 = u32::MAX;
 
@@ -173,6 +175,7 @@ pub(super) fn read(
         let (key, value) = row?;
         let mut segment = Bytes::copy_from_slice(value.value());
         bytes += segment.len();
+        let before = changes.len();
         let mut position = key.value().1;
         while !segment.is_empty() {
             if changes.len() == limit {
@@ -190,6 +193,7 @@ pub(super) fn read(
             }
             position += 1;
         }
+        bytes += (changes.len() - before) * CHANGE_BYTES;
         if changes.len() == limit || bytes >= CHANGES_BYTES_MAX {
             break;
         }

@@ -16,7 +16,7 @@ use crate::file::unavailable;
 /// Jobs that may wait; whoever brings more is held back.
 pub(super) const JOBS_WAITING_MAX: usize = 256;
 /// Bytes of bodies after which a transaction takes no further job.
-const TRANSACTION_BYTES_MAX: usize = 32 * 1024 * 1024;
+const TRANSACTION_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What the writer is asked to do.
 pub(super) enum Job {

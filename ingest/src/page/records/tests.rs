@@ -21,11 +21,32 @@ fn gone(id: &str, rev: u64) -> Event {
     tombstone(id.to_owned(), "s".to_owned(), rev, now())
 }
 
+/// A delivery's records by day, built as a seal does.
+fn all(changes: &[(Option<Event>, Option<Event>)]) -> Vec<(Date, Vec<Record>)> {
+    let mut firsts: HashMap<&str, bool> = HashMap::new();
+    let mut days = BTreeSet::new();
+    let changes: Vec<(StoredChange, bool)> = changes
+        .iter()
+        .map(|(old, new)| {
+            days.extend([old, new].into_iter().flatten().map(|event| utc_date(event.time)));
+            let id = new.as_ref().or(old.as_ref()).map_or("", |event| event.id.as_str());
+            let correction = *firsts.entry(id).or_insert(old.is_some());
+            (StoredChange { old: old.clone(), new: new.clone() }, correction)
+        })
+        .collect();
+    let together = records(changes.clone(), &days);
+    // One day at a time, or all at once: the same records.
+    for day in days {
+        let alone = records(changes.clone(), &BTreeSet::from([day]));
+        assert_eq!(alone.get(&day), together.get(&day));
+    }
+    together.into_iter().collect()
+}
+
 /// A delivery's records, one word each: day, id, revision, `-` withdrawn, `!` correction.
 fn told(changes: &[(Option<Event>, Option<Event>)]) -> Vec<String> {
-    let changes = changes.iter().map(|(old, new)| StoredChange { old: old.clone(), new: new.clone() }).collect();
     let mut out = Vec::new();
-    for ((_, day), records) in records(changes) {
+    for (day, records) in all(changes) {
         for Record { event, correction } in records {
             assert_eq!(event.deleted, event.properties.is_empty());
             assert_eq!(utc_date(event.time), day);
@@ -70,9 +91,8 @@ fn each_kind_of_change_leaves_its_records() {
 
 #[test]
 fn a_withdrawal_bears_the_old_copy_and_the_new_revision() {
-    let changes = vec![StoredChange { old: Some(event("a", 0, 3)), new: Some(gone("a", 4)) }];
-    let all = records(changes);
-    let record = &all.values().next().unwrap()[0].event;
+    let all = all(&[(Some(event("a", 0, 3)), Some(gone("a", 4)))]);
+    let record = &all[0].1[0].event;
     assert_eq!((record.name.as_str(), record.actor.as_deref(), record.rev), ("name3", Some("ann"), 4));
     assert_eq!(record.time, event("a", 0, 3).time);
 }

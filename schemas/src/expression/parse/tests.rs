@@ -131,6 +131,44 @@ fn accepted_text_is_sql() {
     }
 }
 
+/// Why definitions are not read by that parser (decision 11). Each is a fault of version 0.64; when one of these fails
+/// after an update, the decision is due for another look.
+#[test]
+fn the_independent_parser_would_not_do() {
+    use sqlparser::ast::{Expr as Sql, Spanned};
+    let parse = |text: &str, depth: usize| {
+        sqlparser::parser::Parser::new(&DuckDbDialect).with_recursion_limit(depth).try_with_sql(text)?.parse_expr()
+    };
+    let columns = |text: &str| {
+        let span = parse(text, 50).unwrap().span();
+        (span.start.column, span.end.column)
+    };
+    // A caret under the expression would miss the operator, the sign, the bracket or the star.
+    assert_eq!(columns("a is null"), (1, 2));
+    assert_eq!(columns("-a"), (2, 3));
+    assert_eq!(columns("not a"), (5, 6));
+    assert_eq!(columns("(a + b)"), (2, 7));
+    assert_eq!(columns("count(*)"), (1, 6));
+    // What is wrong is told in English text alone, where it is only sometimes.
+    let error = |text: &str| parse(text, 50).unwrap_err().to_string();
+    assert_eq!(error("a = "), "sql parser error: Expected: an expression, found: EOF");
+    assert_eq!(error("a in ()"), "sql parser error: Expected: an expression, found: ) at Line: 1, Column: 7");
+    // DuckDB reads `a = (b like 'x')`, and `(a like 'x') = b` either way.
+    let Sql::Like { expr, .. } = parse("a = b like 'x'", 50).unwrap() else { panic!("another order by now") };
+    assert_eq!(expr.to_string(), "a = b");
+    // Columns in DuckDB, errors there; and the other way round.
+    assert!(parse("trim = 1", 50).is_err() && parse("interval = 1", 50).is_err());
+    assert!(parse("order = 1", 50).is_ok() && parse("left = 1", 50).is_ok() && parse("select", 50).is_ok());
+    // The limit bounds what is nested in the text, not the tree: a chain of n operators is n levels deep, and dropping
+    // 50,000 of them ends a thread of 2 MiB.
+    let mut tree = parse(&["a"; 1_000].join(" + "), 10).unwrap();
+    let mut depth = 0;
+    while let Sql::BinaryOp { left, .. } = tree {
+        (tree, depth) = (*left, depth + 1);
+    }
+    assert_eq!(depth, 999);
+}
+
 #[test]
 fn refused_text_has_a_code() {
     for (text, expected) in [
@@ -167,6 +205,8 @@ fn refused_text_has_a_code() {
         ("time > '2026-13-01'", "TM0232"),
         ("select = 1", "TM0221"),
         ("order = 1", "TM0233"),
+        ("left = 1", "TM0233"),
+        ("binary = 1", "TM0233"),
         ("received > 1", "TM0233"),
         ("a < b < c", "TM0234"),
         ("a = b in (true)", "TM0234"),

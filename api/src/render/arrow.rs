@@ -12,15 +12,23 @@ use tidemill_schemas::decimal::Decimal;
 use tidemill_schemas::metric::RATIO_SCALE;
 use tidemill_schemas::time::Timestamp;
 
-use crate::failure::Failure;
-use crate::json::Json;
+use crate::render::json::Json;
 use crate::render::rows::Rows;
+
+/// Why rows cannot be columns, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnsError {
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it, where there is something.
+    pub help: Option<&'static str>,
+}
 
 /// Metric → its function's SQL name, as `explain` says.
 pub type Functions = BTreeMap<String, String>;
 
 /// The rows as one batch.
-pub fn batch(rows: &Rows, functions: &Functions, zone: &str) -> Result<RecordBatch, Failure> {
+pub fn batch(rows: &Rows, functions: &Functions, zone: &str) -> Result<RecordBatch, ColumnsError> {
     let mut fields = Vec::new();
     let mut arrays = Vec::new();
     for (at, name) in rows.columns.iter().enumerate() {
@@ -34,7 +42,7 @@ pub fn batch(rows: &Rows, functions: &Functions, zone: &str) -> Result<RecordBat
 }
 
 /// An Arrow IPC stream.
-pub fn stream(batch: &RecordBatch) -> Result<Vec<u8>, Failure> {
+pub fn stream(batch: &RecordBatch) -> Result<Vec<u8>, ColumnsError> {
     let mut out = Vec::new();
     let mut writer =
         arrow::ipc::writer::StreamWriter::try_new(&mut out, &batch.schema()).map_err(|error| broken(&error))?;
@@ -44,7 +52,7 @@ pub fn stream(batch: &RecordBatch) -> Result<Vec<u8>, Failure> {
 }
 
 /// A Parquet file, zstd.
-pub fn parquet(batch: &RecordBatch) -> Result<Vec<u8>, Failure> {
+pub fn parquet(batch: &RecordBatch) -> Result<Vec<u8>, ColumnsError> {
     let level = parquet::basic::ZstdLevel::default();
     let properties = parquet::file::properties::WriterProperties::builder()
         .set_compression(parquet::basic::Compression::ZSTD(level))
@@ -57,11 +65,11 @@ pub fn parquet(batch: &RecordBatch) -> Result<Vec<u8>, Failure> {
     Ok(out)
 }
 
-fn broken(error: &dyn std::error::Error) -> Failure {
-    Failure::failed("TM0904", format!("the answer cannot be written as columns: {error}"))
+fn broken(error: &dyn std::error::Error) -> ColumnsError {
+    ColumnsError { message: format!("the answer cannot be written as columns: {error}"), help: None }
 }
 
-fn column(rows: &Rows, at: usize, name: &str, function: Option<&str>, zone: &str) -> Result<ArrayRef, Failure> {
+fn column(rows: &Rows, at: usize, name: &str, function: Option<&str>, zone: &str) -> Result<ArrayRef, ColumnsError> {
     if name == "time" {
         return Ok(times(rows, at, zone));
     }
@@ -77,13 +85,13 @@ fn column(rows: &Rows, at: usize, name: &str, function: Option<&str>, zone: &str
     }
 }
 
-fn number(cell: &Json, name: &str) -> Result<Option<Decimal>, Failure> {
+fn number(cell: &Json, name: &str) -> Result<Option<Decimal>, ColumnsError> {
     let Json::Number(text) = cell else { return Ok(None) };
     let parsed = Decimal::parse(text);
-    parsed.map(Some).map_err(|why| Failure::failed("TM0904", format!("`{name}` holds {text}: {why}")))
+    parsed.map(Some).map_err(|why| ColumnsError { message: format!("`{name}` holds {text}: {why}"), help: None })
 }
 
-fn whole(rows: &Rows, at: usize, name: &str) -> Result<ArrayRef, Failure> {
+fn whole(rows: &Rows, at: usize, name: &str) -> Result<ArrayRef, ColumnsError> {
     let mut values = Vec::with_capacity(rows.cells.len());
     for cell in rows.column(at) {
         let value = number(cell, name)?;
@@ -96,14 +104,14 @@ fn whole(rows: &Rows, at: usize, name: &str) -> Result<ArrayRef, Failure> {
     Ok(Arc::new(Int64Array::from(values)))
 }
 
-fn decimals(rows: &Rows, at: usize, name: &str, scale_min: u8) -> Result<ArrayRef, Failure> {
+fn decimals(rows: &Rows, at: usize, name: &str, scale_min: u8) -> Result<ArrayRef, ColumnsError> {
     let numbers = rows.column(at).map(|cell| number(cell, name)).collect::<Result<Vec<_>, _>>()?;
     let scale = numbers.iter().flatten().map(|value| value.scale()).max().unwrap_or(0).max(scale_min);
     let at_scale = |value: &Option<Decimal>| value.map(|value| value.unscaled_at(scale).ok_or(value)).transpose();
     let values = numbers.iter().map(at_scale).collect::<Result<Vec<_>, _>>();
-    let too_wide = |value: Decimal| {
-        Failure::failed("TM0904", format!("`{name}`: {value} and its neighbours need more than 38 digits together"))
-            .help("use -o json or csv, which have no such limit")
+    let too_wide = |value: Decimal| ColumnsError {
+        message: format!("`{name}`: {value} and its neighbours need more than 38 digits together"),
+        help: Some("ask for JSON or CSV, which have no such limit"),
     };
     let values = values.map_err(too_wide)?;
     let array = Decimal128Array::from(values).with_precision_and_scale(38, i8::try_from(scale).unwrap_or(18));
@@ -164,7 +172,7 @@ mod tests {
     fn a_number_beyond_the_columns_range_is_an_error() {
         let json = br#"[{"x":99999999999999999999999999999999999999},{"x":0.5}]"#;
         let rows = Rows::of(Json::parse(json).expect("it is JSON").items());
-        let failure = batch(&rows, &Functions::new(), "UTC").expect_err("39 digits");
-        assert_eq!(failure.code, "TM0904");
+        let error = batch(&rows, &Functions::new(), "UTC").expect_err("39 digits");
+        assert!(error.message.contains("more than 38 digits"), "{error:?}");
     }
 }

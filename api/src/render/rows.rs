@@ -2,7 +2,7 @@
 //!
 //! In: `{"rows":[{…}],"every":…,"timezone":…}`. Out: column names and cells. A key that a row lacks is null there.
 
-use crate::json::Json;
+use crate::render::json::Json;
 
 /// Columns and cells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

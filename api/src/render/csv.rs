@@ -1,6 +1,6 @@
 //! CSV: RFC 4180, with text cells that a spreadsheet would take for a formula defused by a leading `'`.
 
-use crate::json::Json;
+use crate::render::json::Json;
 use crate::render::rows::Rows;
 
 /// The rows as CSV, with a header. Numbers and times are exact; null is an empty cell.
