@@ -73,7 +73,7 @@ async fn main() {
     }
 }
 
-fn calendar_days(days: usize) -> std::time::Duration {
+fn calendar_days(days: usize) -> Duration {
     Duration::from_secs(days as u64 * 86_400)
 }
 
