@@ -122,6 +122,7 @@ impl World {
     /// # Panics
     /// As [`World::settle`].
     pub async fn live_until(&mut self, until: Timestamp, random: &mut Random, lost_percent: u64) {
+        self.settle(random).await;
         loop {
             let next = [self.ports.schedule.next(), self.ports.requests.next_visible()].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= until) else { break };
