@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::client::{Request, url};
 use crate::failure::Failure;
+use crate::json::Json;
 use crate::render::rows::Rows;
 use crate::render::{footer, table};
 use crate::session::Session;
@@ -33,6 +34,17 @@ impl Show {
         let known = facts.iter().filter(|(_, key)| !insight.text_at(key).is_empty());
         let facts: Vec<String> = known.map(|(name, key)| format!("{name} {}", insight.text_at(key))).collect();
         terminal.print(&terminal.mark(Mark::Dim, &format!("# {}", facts.join(" · "))))?;
+        if let Some(state) = insight.get("catching_up").filter(|state| **state != Json::Null) {
+            let (done, total) = (state.whole_at("days_done"), state.whole_at("days_total"));
+            terminal.print(&terminal.mark(
+                Mark::Yellow,
+                &format!(
+                    "# catching up: {done} of {total} days (backfill {}); until then {} answers",
+                    state.text_at("backfill"),
+                    state.text_at("answering_fingerprint")
+                ),
+            ))?;
+        }
         let digest = client.ask_json(&Request::get(format!("{path}/digest"))).await?;
         let rows = Rows::of(digest.items_at("rows"));
         if rows.cells.is_empty() {
