@@ -145,6 +145,15 @@ impl Terminal {
         bar
     }
 
+    /// A progress bar whose pace is told from outside, as its message.
+    pub fn steps(&self) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(Some(0), self.draw_target());
+        if let Ok(style) = ProgressStyle::with_template("{prefix:>8} {bar:32} {human_pos}/{human_len} {msg}") {
+            bar.set_style(style.progress_chars("━╸─"));
+        }
+        bar
+    }
+
     /// A spinner for work of unknown length.
     pub fn spinner(&self, what: &str) -> ProgressBar {
         let bar = ProgressBar::with_draw_target(None, self.draw_target());

@@ -214,3 +214,82 @@ fn a_killed_server_loses_nothing_and_counts_nothing_twice() {
     server.kill();
     assert_eq!(state(folder.path()), (wanted, numbers));
 }
+
+/// Milliseconds after its start at which a server with a backfill under way is killed.
+const BACKFILL_KILLS_MILLIS: [u64; 10] = [40, 400, 120, 700, 200, 90, 500, 60, 300, 150];
+/// Units in flight of the backfill that is killed.
+const KILLED_BUDGET: u64 = 2;
+
+/// Four years of a few events a day each third day, as NDJSON.
+fn four_years() -> String {
+    let mut text = String::new();
+    for day in (0..48 * 30).step_by(3) {
+        let (year, month, date) = (2022 + day / 360, day % 360 / 30 + 1, day % 30 % 28 + 1);
+        for number in 0..4 {
+            let time = format!("{year}-{month:02}-{date:02}T{:02}:15:00Z", (day + 5 * number) % 24);
+            let actor = (day * 7 + number) % 23;
+            text +=
+                &format!("{{\"id\":\"{day}-{number}\",\"name\":\"e\",\"actor\":\"a{actor}\",\"time\":\"{time}\"}}\n");
+        }
+    }
+    text
+}
+
+/// Every number of the insights of a project without a server.
+fn numbers(folder: &Path) -> Vec<String> {
+    let every = ["day", "week", "month", "quarter", "year"];
+    let line = |every: &str| format!("query activity --every {every} --from 2022-01 --to 2026-01 -o json");
+    let body = |every: &&str| {
+        let (text, _) = ends(folder, &line(every), 0);
+        text.split("\"completeness\"").next().unwrap_or_default().to_owned()
+    };
+    every.iter().map(body).collect()
+}
+
+#[test]
+fn a_backfill_of_four_years_killed_ten_times_ends_as_one_that_was_not() {
+    let events = four_years();
+    let filled = || {
+        let folder = project();
+        std::fs::write(folder.path().join("e.ndjson"), &events).expect("written");
+        ends(folder.path(), "send e.ndjson", 0);
+        folder
+    };
+    let unkilled = filled();
+    ends(unkilled.path(), "backfill --all", 0);
+    let folder = filled();
+    let here = folder.path();
+    let server = Server::start(here);
+    // The client that watches is as dead as its server.
+    let mut command = tidemill(here);
+    command
+        .args(["backfill", "--all", "--budget", &KILLED_BUDGET.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut watching = command.spawn().expect("it starts");
+    while !run(here, "backfill status").status.success() {
+        assert!(watching.try_wait().expect("it is ours").is_none(), "it ended before it had begun a backfill");
+    }
+    let (ended, end) = mpsc::channel::<()>();
+    let mut server = Some(server);
+    for millis in BACKFILL_KILLS_MILLIS {
+        let _waited = end.recv_timeout(Duration::from_millis(millis));
+        if let Some(server) = server.take() {
+            server.kill();
+        }
+        server = Some(Server::start(here));
+    }
+    drop(ended);
+    if let Some(server) = server {
+        server.kill();
+    }
+    let _ = watching.kill();
+    watching.wait().expect("it ends");
+    // Whatever opens the project next goes on by itself.
+    let (list, _) = ends(here, "query activity --last 1d -o json", 0);
+    assert!(list.contains("completeness"), "{list}");
+    let state: serde_json::Value = serde_json::from_str(&ends(here, "backfill status --json", 0).0).expect("JSON");
+    assert_eq!(state["state"], "done", "{state}");
+    assert!(state["high_water"].as_u64().is_some_and(|most| (1..=KILLED_BUDGET).contains(&most)), "{state}");
+    assert_eq!(numbers(here), numbers(unkilled.path()));
+}

@@ -26,6 +26,8 @@ pub struct Faults {
     after_per_million: AtomicU64,
     state: Mutex<u64>,
     calls: AtomicU64,
+    /// The one call that fails, counted from 1, and whether after its effect.
+    only: Mutex<Option<(u64, bool)>>,
 }
 
 /// What happens to a call.
@@ -44,12 +46,18 @@ impl Faults {
             after_per_million: AtomicU64::new(after_per_million.into()),
             state: Mutex::new(seed),
             calls: AtomicU64::new(0),
+            only: Mutex::new(None),
         })
     }
 
     /// Never fails.
     pub fn none() -> Arc<Faults> {
         Faults::new(0, 0, 0)
+    }
+
+    /// Of the calls from now on, the `call`th fails once, before or after its effect.
+    pub fn fail_once(&self, call: u64, is_after: bool) {
+        *self.only.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.calls() + call, is_after));
     }
 
     /// From now on nothing fails.
@@ -80,6 +88,11 @@ impl Faults {
     }
 
     fn fate(&self) -> Fate {
+        match *self.only.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((call, false)) if call == self.calls() => return Fate::FailsBefore,
+            Some((call, true)) if call == self.calls() => return Fate::FailsAfter,
+            _ => {}
+        }
         let before = self.before_per_million.load(Ordering::SeqCst);
         let after = self.after_per_million.load(Ordering::SeqCst);
         if before + after == 0 {

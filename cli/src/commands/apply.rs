@@ -69,6 +69,11 @@ pub async fn put(client: &Client, terminal: &Terminal, name: &str, text: &str) -
     let answer = client.ask_json(&request).await?;
     let (change, strategy) = (answer.text_at("change"), answer.text_at("strategy"));
     terminal.say(&format!("  {} {name} {change} ({strategy})", terminal.mark(Mark::Green, "✓")));
+    if let Some(backfill) = answer.get("catching_up").and_then(Json::text) {
+        terminal.say(&format!(
+            "    its history is computed aside (backfill {backfill}); the definition before answers until that is done"
+        ));
+    }
     for warning in answer.items_at("warnings") {
         let rendered = warning.get("rendered").and_then(Json::text).map_or_else(|| warning.shown(), str::to_owned);
         terminal.warn(&format!("{} {}", terminal.mark(Mark::Yellow, "warning"), rendered.trim_end()));

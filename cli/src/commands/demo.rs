@@ -113,7 +113,7 @@ impl Demo {
         send::deliver_to(terminal, &client, vec![input], None, project.settings.send_in_flight).await?;
 
         headline(terminal, "History");
-        let body = r#"{"insights":null,"from":null,"to":null,"months":null,"dry_run":false}"#;
+        let body = r#"{"insights":null}"#;
         backfill::start(terminal, &client, body.to_owned(), false).await?;
 
         for shown in &SHOWN {
@@ -149,6 +149,7 @@ impl Shown {
             by: self.by.iter().map(|column| (*column).to_owned()).collect(),
             filter: None,
             fail_on_partial: false,
+            fingerprint: None,
             output: Format::Table,
         }
     }

@@ -34,10 +34,23 @@ fn table(insights: &[Json], width: Option<u16>) -> String {
     let header = ["insight", "type", "title", "metrics", "by", "timezone", "refresh", "strategy"].map(str::to_owned);
     // A column of its own only where there is something to say.
     let badge = insights.iter().any(|insight| !insight.items_at("partial").is_empty()).then(|| "partial".to_owned());
-    let header: Vec<String> = header.into_iter().chain(badge).collect();
-    let lines: Vec<Vec<String>> =
+    let mut header: Vec<String> = header.into_iter().chain(badge).collect();
+    let mut lines: Vec<Vec<String>> =
         insights.iter().map(|insight| header.iter().map(|key| cell(insight, key)).collect()).collect();
+    let catching_up: Vec<String> = insights.iter().map(catching_up).collect();
+    if catching_up.iter().any(|text| !text.is_empty()) {
+        header.push("catching up".to_owned());
+        lines.iter_mut().zip(catching_up).for_each(|(line, text)| line.push(text));
+    }
     table::of_texts(&header, &lines, &[], width)
+}
+
+/// How far an edited definition is; nothing when there is none.
+fn catching_up(insight: &Json) -> String {
+    let Some(state) = insight.get("catching_up").filter(|state| **state != Json::Null) else { return String::new() };
+    let word = if state.text_at("state") == "running" { "" } else { state.text_at("state") };
+    let days = format!("{} of {} days {word}", state.whole_at("days_done"), state.whole_at("days_total"));
+    days.trim_end().to_owned()
 }
 
 /// A cell; metrics come as names or as objects with a name.

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::client::{Client, Request};
+use crate::commands::backfill::told;
 use crate::commands::check;
 use crate::definitions::{self, DefinitionFile, Finding};
 use crate::failure::{Exit, Failure};
@@ -19,7 +20,7 @@ pub struct Plan {}
 /// A server's plan for the project's definitions.
 #[derive(Clone, Debug)]
 pub struct Planned {
-    /// `{insight,file,change,strategy,reason,fingerprint,previous_fingerprint,stale_days,text}` each.
+    /// `{insight,file,change,strategy,reason,fingerprint,previous_fingerprint,stale_days,stale_periods,recompute,text}` each.
     pub insights: Vec<Json>,
     /// What is wrong, or could be.
     pub findings: Vec<Finding>,
@@ -63,7 +64,8 @@ impl Planned {
 
     /// The plan as a table.
     pub fn table(&self, terminal: &Terminal) -> String {
-        let header = ["", "insight", "change", "strategy", "days to compute", "why"].map(str::to_owned);
+        let header =
+            ["", "insight", "change", "strategy", "days", "periods", "takes", "on AWS", "why"].map(str::to_owned);
         let line = |change: &Json| {
             let sign = match change.text_at("change") {
                 "create" => "+",
@@ -72,17 +74,28 @@ impl Planned {
                 _ => "=",
             };
             let stale = change.get("stale_days").and_then(Json::whole);
+            let periods = change.get("stale_periods").and_then(Json::whole);
+            let some = |number: Option<u64>| number.filter(|number| *number > 0).map(count).unwrap_or_default();
+            let (takes, costs) = told::short(change.get("recompute"));
             vec![
                 sign.to_owned(),
                 change.text_at("insight").to_owned(),
                 change.text_at("change").to_owned(),
                 change.text_at("strategy").to_owned(),
-                stale.map(count).unwrap_or_default(),
+                some(stale),
+                some(periods),
+                takes,
+                costs,
                 change.text_at("reason").to_owned(),
             ]
         };
         let lines: Vec<Vec<String>> = self.insights.iter().map(line).collect();
-        table::of_texts(&header, &lines, &[false, false, false, false, true, false], terminal.columns())
+        table::of_texts(
+            &header,
+            &lines,
+            &[false, false, false, false, true, true, true, true, false],
+            terminal.columns(),
+        )
     }
 }
 

@@ -37,6 +37,17 @@ impl Show {
         for line in partial(insight.items_at("partial")) {
             terminal.print(&terminal.mark(Mark::Yellow, &line))?;
         }
+        if let Some(state) = insight.get("catching_up").filter(|state| **state != Json::Null) {
+            let (done, total) = (state.whole_at("days_done"), state.whole_at("days_total"));
+            terminal.print(&terminal.mark(
+                Mark::Yellow,
+                &format!(
+                    "# catching up: {done} of {total} days (backfill {}); until then {} answers",
+                    state.text_at("backfill"),
+                    state.text_at("answering_fingerprint")
+                ),
+            ))?;
+        }
         let digest = client.ask_json(&Request::get(format!("{path}/digest"))).await?;
         let rows = Rows::of(digest.items_at("rows"));
         if rows.cells.is_empty() {

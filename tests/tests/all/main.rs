@@ -1,5 +1,6 @@
 //! The one integration binary: every behaviour at its boundary.
 
+mod backfill;
 mod clean;
 mod conformance;
 mod day;

@@ -15,6 +15,7 @@ fn query() -> Query {
         by: vec!["country".to_owned(), "plan".to_owned()],
         filter: None,
         fail_on_partial: false,
+        fingerprint: None,
         output: Format::Table,
     }
 }

@@ -117,16 +117,34 @@ async fn due_firings(shared: &Shared, given_up: &BTreeMap<String, String>) -> Wo
     }
 }
 
+/// What is visible, and what deliveries under way bring: a taker that finds nothing stays while another one works.
 async fn visible_requests(shared: Arc<Shared>) -> Work {
     let mut work = Work::default();
+    let mut bell = shared.store.requests.changed();
+    let mut stepped = shared.stepped.subscribe();
     loop {
-        match requests::take(&shared, &Retry::AtOnce(DRAIN_ATTEMPTS_MAX)).await {
-            Ok(taken) if taken.messages == 0 => return work,
+        bell.borrow_and_update();
+        stepped.borrow_and_update();
+        let taken = requests::take(&shared, &Retry::AtOnce(DRAIN_ATTEMPTS_MAX)).await;
+        match taken {
+            Ok(taken) if taken.messages == 0 => {
+                if shared.requests.available_permits() == REQUEST_DELIVERIES_MAX {
+                    shared.note_step();
+                    return work;
+                }
+                tokio::select! {
+                    _ = bell.changed() => {}
+                    _ = stepped.changed() => {}
+                }
+            }
             Ok(taken) => {
+                // Again, now that its turn is over: whoever waits for that looks once more.
+                shared.note_step();
                 work.moved += taken.messages;
                 work.failures.extend(taken.failures);
             }
             Err(error) => {
+                shared.note_step();
                 work.failures.push(Failure { what: "request queue".to_owned(), reason: error.to_string() });
                 return work;
             }
