@@ -6,8 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-use tidemill_ports::{Change, Context, Error, ITEM_BYTES_MAX, Outcome};
+use tidemill_ports::{Change, Context, Error, Outcome};
 use tidemill_schemas::calendar::{self, Date};
 use tidemill_schemas::event::Event;
 use tidemill_schemas::keys::Tenant;
@@ -16,14 +15,12 @@ use tidemill_schemas::value::Type;
 use tidemill_schemas::window::Position;
 
 use crate::event_store::{self, EventChange};
-use crate::manifest::{ChainEntry, MANIFEST_FORMAT, PageRef};
-use crate::page::{self, EncodedPage, Record, StoredChange};
-use crate::page_store::PageStore;
+use crate::manifest::{ChainEntry, MANIFEST_FORMAT};
+use crate::page::{self, Record, StoredChange};
+use crate::page_store::{ENTRY_BYTES_MAX, PageName, PageStore};
 
 /// How often a seal starts over when another one came first, before the delivery is asked for again.
 const SEAL_ATTEMPTS_MAX: u32 = 8;
-/// Bytes of one chain entry: an item, with room for its key.
-const ENTRY_BYTES_MAX: usize = ITEM_BYTES_MAX - 16 * 1024;
 
 /// Seals a delivery.
 pub async fn on_seal(context: &Context, shard: &str, changes: &[Change]) -> Outcome {
@@ -44,13 +41,7 @@ pub async fn on_seal(context: &Context, shard: &str, changes: &[Change]) -> Outc
 
 async fn seal_all(context: &Context, shard: &str, changes: &[Change]) -> Result<(), Error> {
     let store = PageStore::new(context);
-    let mut head = store.head(shard).await?;
-    if let Some((head, _)) = &head
-        && let Some(entry) = store.entry(shard, head.after).await?
-    {
-        // Whoever committed it may have died before indexing it.
-        store.index(&entry).await?;
-    }
+    let mut head = store.head_indexed(shard).await?;
     let mut after = head.as_ref().map(|(head, _)| head.through).unwrap_or_default();
     let fresh: Vec<&Change> = changes.iter().filter(|change| change.position > after).collect();
     let mut left = fresh.as_slice();
@@ -158,41 +149,4 @@ async fn learn(
         store.learn_seen(tenant, source, name, properties).await?;
     }
     Ok(store.learn_primaries(tenant, source, &all).await?.0)
-}
-
-/// What names a page's object.
-struct PageName<'a> {
-    tenant: &'a Tenant,
-    source: &'a str,
-    day: Date,
-    shard: &'a str,
-    after: Position,
-}
-
-impl PageName<'_> {
-    fn page(&self, page: EncodedPage) -> (PageRef, Bytes) {
-        let PageName { tenant, source, day, shard, after } = self;
-        // The content's hash makes the name: two writers of one range with different content never meet.
-        let hash = &page.hash;
-        let path = object_store::path::Path::from_iter([
-            "pages",
-            tenant.0.as_str(),
-            &format!("src={source}"),
-            &format!("dt={day}"),
-            &format!("{shard}-{:020}-{}.parquet", after.0, &hash[..16]),
-        ]);
-        let reference = PageRef {
-            tenant: tenant.0.clone(),
-            source: (*source).to_owned(),
-            day: *day,
-            object: path.to_string(),
-            bytes: page.bytes.len() as u64,
-            hash: page.hash.clone(),
-            rows: page.rows as u64,
-            corrections: page.corrections as u64,
-            min_time: page.min_time,
-            max_time: page.max_time,
-        };
-        (reference, page.bytes)
-    }
 }
