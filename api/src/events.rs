@@ -46,6 +46,7 @@ pub async fn send(
     let receipt = on_events(&api.context, &producer, body).await.map_err(|error| match error {
         SendError::Body(why) if why.is_too_large() => Problem::too_large(why.to_string()),
         SendError::Body(why) => Problem::unreadable(why.to_string()),
+        SendError::Gate(error) => Problem::of_gate(error),
         SendError::Port(error) => error.into(),
     })?;
     Ok(Json(json!({

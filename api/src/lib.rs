@@ -6,6 +6,7 @@
 mod access;
 mod backfills;
 mod events;
+mod imports;
 mod insights;
 mod keys;
 mod lineages;
@@ -38,13 +39,18 @@ pub struct Api {
     /// Whether a caller without a key may do everything: on loopback only.
     open: bool,
     sending: Arc<Semaphore>,
+    imports: Arc<imports::Sessions>,
 }
 
 /// The router over `context`. `open`: callers without a key may do everything, as on loopback.
 pub fn router(context: Arc<Context>, open: bool) -> Router {
-    let api = Api { context, open, sending: Arc::new(Semaphore::new(EVENT_REQUESTS_MAX)) };
+    let api = Api { context, open, sending: Arc::new(Semaphore::new(EVENT_REQUESTS_MAX)), imports: Arc::default() };
     Router::new()
         .route("/v1/events", post(events::send).get(events::export))
+        .route("/v1/imports", post(imports::begin))
+        .route("/v1/imports/{id}", get(imports::progress).delete(imports::abandon))
+        .route("/v1/imports/{id}/files/{nth}", axum::routing::put(imports::upload))
+        .route("/v1/imports/{id}/commit", post(imports::commit))
         .route("/v1/quarantine", get(events::quarantine))
         .route("/v1/plan", post(plan::plan))
         .route("/v1/insights", get(insights::list))

@@ -119,6 +119,23 @@ impl Problem {
         Problem::new(StatusCode::NOT_ACCEPTABLE, "TM0317", message)
     }
 
+    /// TM0142: an import of the source is being committed.
+    pub fn importing(message: impl Into<String>) -> Problem {
+        let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "TM0142", message);
+        problem.retry_after_seconds = Some(2);
+        problem
+    }
+
+    /// TM0115: the key may not write a source.
+    pub fn source_forbidden(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "TM0115", message)
+    }
+
+    /// An import that cannot be done as it is.
+    pub fn import(code: &'static str, message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+    }
+
     /// TM0399: our fault.
     pub fn internal(why: &dyn std::fmt::Display) -> Problem {
         tracing::error!(%why, "internal error");

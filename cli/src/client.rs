@@ -223,6 +223,25 @@ impl Caller {
         Ok(response)
     }
 
+    /// Sends a body of any length, once: it cannot be read again. A status of 400 or more is a failure.
+    pub async fn upload(
+        &self,
+        request: &Request,
+        body: impl futures::Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    ) -> Result<Response, Failure> {
+        let response = match &self.door {
+            Door::Remote { base, http } => {
+                let call = http.request(request.method.clone(), format!("{base}{}", request.target()));
+                self.finish_remote(base, call.body(reqwest::Body::wrap_stream(body))).await?
+            }
+            Door::Router(router) => self.finish_in_process(router.clone(), request, Body::from_stream(body)).await?,
+        };
+        if response.status >= 400 {
+            return Err(Failure::of_response(response.status, &response.body));
+        }
+        Ok(response)
+    }
+
     async fn request_once(&self, request: &Request) -> Result<Response, Failure> {
         match &self.door {
             Door::Remote { base, http } => self.over_http(base, http, request).await,
@@ -232,12 +251,17 @@ impl Caller {
 
     async fn over_http(&self, base: &str, http: &reqwest::Client, request: &Request) -> Result<Response, Failure> {
         let mut call = http.request(request.method.clone(), format!("{base}{}", request.target()));
-        if let Some(key) = &self.key {
-            call = call.header(header::AUTHORIZATION, format!("Bearer {key}"));
-        }
         if !request.content_type.is_empty() {
             call = call.header(header::CONTENT_TYPE, request.content_type).body(request.body.clone());
         }
+        self.finish_remote(base, call).await
+    }
+
+    async fn finish_remote(&self, base: &str, call: reqwest::RequestBuilder) -> Result<Response, Failure> {
+        let call = match &self.key {
+            Some(key) => call.header(header::AUTHORIZATION, format!("Bearer {key}")),
+            None => call,
+        };
         let unreachable = |error: reqwest::Error| unreachable(base, &error);
         let response = call.send().await.map_err(unreachable)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -245,6 +269,15 @@ impl Caller {
     }
 
     async fn in_process(&self, router: axum::Router, request: &Request) -> Result<Response, Failure> {
+        self.finish_in_process(router, request, Body::from(request.body.clone())).await
+    }
+
+    async fn finish_in_process(
+        &self,
+        router: axum::Router,
+        request: &Request,
+        body: Body,
+    ) -> Result<Response, Failure> {
         let mut call = axum::http::Request::builder().method(request.method.clone()).uri(request.target());
         if let Some(key) = &self.key {
             call = call.header(header::AUTHORIZATION, format!("Bearer {key}"));
@@ -252,7 +285,7 @@ impl Caller {
         if !request.content_type.is_empty() {
             call = call.header(header::CONTENT_TYPE, request.content_type);
         }
-        let call = call.body(Body::from(request.body.clone()));
+        let call = call.body(body);
         let call = call.map_err(|error| Failure::input("TM0908", format!("not a valid request: {error}")))?;
         let response = router.oneshot(call).await.map_err(|never| match never {})?;
         let (parts, body) = response.into_parts();

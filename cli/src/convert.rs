@@ -45,6 +45,11 @@ pub fn is_table(path: &Path) -> bool {
     matches!(ending(path).as_str(), "csv" | "csv.gz" | "tsv" | "parquet")
 }
 
+/// Whether a file is Parquet, by its name.
+pub fn is_parquet(path: &Path) -> bool {
+    ending(path) == "parquet"
+}
+
 /// What follows a name's last dot, in lower case; of a `.gz` file, with what stands before it.
 fn ending(path: &Path) -> String {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_lowercase();

@@ -8,6 +8,7 @@ mod commands;
 mod convert;
 mod definitions;
 mod failure;
+mod importing;
 mod local;
 mod project;
 mod render;

@@ -37,6 +37,8 @@ pub struct Summary {
     pub unsent: u64,
     /// Rejected, by code.
     pub rejected: BTreeMap<String, Rejected>,
+    /// Rejected beyond those the server listed.
+    pub unlisted: u64,
 }
 
 /// Rejections of one kind.
@@ -51,7 +53,21 @@ pub struct Rejected {
 impl Summary {
     /// Events that were not taken.
     pub fn rejected_count(&self) -> u64 {
-        self.rejected.values().map(|rejected| rejected.count).sum()
+        self.unlisted + self.rejected.values().map(|rejected| rejected.count).sum::<u64>()
+    }
+
+    /// Takes another one in.
+    pub fn merge(&mut self, other: Summary) {
+        self.accepted += other.accepted;
+        self.duplicates += other.duplicates;
+        self.unsent += other.unsent;
+        self.unlisted += other.unlisted;
+        for (code, rejected) in other.rejected {
+            let held = self.rejected.entry(code).or_default();
+            held.count += rejected.count;
+            let room = EXAMPLES_MAX.saturating_sub(held.examples.len());
+            held.examples.extend(rejected.examples.into_iter().take(room));
+        }
     }
 
     /// Adds one rejection.
@@ -100,6 +116,9 @@ impl Summary {
             if more > 0 {
                 lines.push(format!("  … and {} more", count(more)));
             }
+        }
+        if self.unlisted > 0 {
+            lines.push(format!("{} more rejected; mend the first ones and import again", count(self.unlisted)));
         }
         lines
     }

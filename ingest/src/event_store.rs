@@ -2,22 +2,33 @@
 //!
 //! In: checked events. Out: what each write did; stored images decoded. One item per (source, id), ranked by revision:
 //! a write happens if there is no item or its revision is lower, so a late retry neither resurrects nor overwrites.
-//! This store never reads before it writes.
+//! A source that was never imported is never read before it is written.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use tidemill_ports::{Change, Condition, Context, Effect, Error, Item, Write};
+use tidemill_ports::{Change, Condition, Context, Effect, Error, Item, Query, Write};
+use tidemill_schemas::calendar::{self, Date};
 use tidemill_schemas::event::Event;
 use tidemill_schemas::keys::{self, Decoder, Key, Tenant};
 use tidemill_schemas::time::{MICROS_PER_SECOND, Timestamp};
 use tidemill_schemas::window::{Position, Through};
 
+use crate::identity::{self, Identity};
+use crate::import_store::{Gate, GateError, ImportStore, SeenGate};
 use crate::page::StoredChange;
+use crate::page_store::PageStore;
 
 /// The version of an event's stored body, its first byte.
 pub const EVENT_FORMAT: u8 = 1;
+/// The version of an imported event's stored body: when it was put beside the others, then the event. As a new image it
+/// says nothing, because pages have it already; as an old one it is what the next change replaces.
+pub const EVENT_FORMAT_IMPORTED: u8 = 2;
 
 /// How long a request may take from reading the clock to being durable, in microseconds. Watermarks rely on it.
 pub const REQUEST_MICROS_MAX: i64 = 60 * MICROS_PER_SECOND;
+/// How often a batch starts over when imports come between.
+const ATTEMPTS_MAX: u32 = 8;
 
 /// What a write did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,22 +50,139 @@ impl<'a> EventStore<'a> {
         EventStore { context }
     }
 
-    /// Writes events in order and says what each write did, once all of them are durable.
+    /// Writes events in order and says what each write did, once all of them are durable. Every write is conditional on
+    /// its source's gate, so that no import ends between looking an id up and writing it.
     ///
     /// # Errors
-    /// The first write that failed for another reason than being a duplicate. Others may have happened: writing all of
-    /// them again is safe.
-    pub async fn write(&self, tenant: &Tenant, events: &[Event]) -> Result<Vec<Written>, Error> {
-        let writes = events.iter().map(|event| write_of(tenant, event)).collect::<Result<Vec<_>, _>>()?;
-        let outcomes = self.context.events.write_each(writes).await;
-        outcomes
+    /// The first write that failed for another reason than being a duplicate, or [`GateError::Importing`]. Others may
+    /// have happened: writing all of them again is safe.
+    pub async fn write(&self, tenant: &Tenant, events: &[Event]) -> Result<Vec<Written>, GateError> {
+        let mut written: Vec<Option<Written>> = vec![None; events.len()];
+        for _ in 0..ATTEMPTS_MAX {
+            let open: Vec<usize> = (0..events.len()).filter(|at| written[*at].is_none()).collect();
+            if open.is_empty() {
+                break;
+            }
+            let sources: BTreeSet<&str> = open.iter().map(|at| events[*at].source.as_str()).collect();
+            let gates = ImportStore::new(self.context).gates(tenant, &sources).await?;
+            let left = self.settle_imported(tenant, events, &open, &gates, &mut written).await?;
+            self.write_under(tenant, events, &left, &gates, &mut written).await?;
+        }
+        written
             .into_iter()
-            .map(|outcome| match outcome {
-                Ok(()) => Ok(Written::Accepted),
-                Err(Error::Conflict(_)) => Ok(Written::Duplicate),
-                Err(other) => Err(other),
-            })
+            .map(|written| written.ok_or_else(|| Error::Unavailable("imports keep coming between".to_owned()).into()))
             .collect()
+    }
+
+    /// Answers what an import brought already, and puts the imported image of what is to be corrected into the ledger;
+    /// the events left to write.
+    async fn settle_imported(
+        &self,
+        tenant: &Tenant,
+        events: &[Event],
+        open: &[usize],
+        gates: &BTreeMap<String, SeenGate>,
+        written: &mut [Option<Written>],
+    ) -> Result<Vec<usize>, Error> {
+        let mut corrections: BTreeMap<(&str, i32), Vec<(&Event, Identity)>> = BTreeMap::new();
+        for (source, gate) in gates.iter().filter(|(_, gate)| !gate.runs.is_empty()) {
+            let of_source: Vec<usize> = open.iter().copied().filter(|at| events[*at].source == *source).collect();
+            let hashes: Vec<u128> = of_source.iter().map(|at| identity::hash_of(&events[*at].id)).collect();
+            let found = ImportStore::new(self.context).find(&gate.runs, &hashes).await?;
+            for (at, identity) in of_source.into_iter().zip(found) {
+                match identity {
+                    Some(identity) if events[at].rev <= identity.rev => written[at] = Some(Written::Duplicate),
+                    Some(identity) => {
+                        corrections.entry((source, identity.day)).or_default().push((&events[at], identity));
+                    }
+                    None => {}
+                }
+            }
+        }
+        for ((source, day), corrected) in corrections {
+            let day = calendar::utc_date_of_day(day.into());
+            self.bring_back(tenant, source, day, &corrected, &gates[source]).await?;
+        }
+        Ok(open.iter().copied().filter(|at| written[*at].is_none()).collect())
+    }
+
+    /// Puts imported events of one day into the ledger, those that are not there yet.
+    async fn bring_back(
+        &self,
+        tenant: &Tenant,
+        source: &str,
+        day: Date,
+        corrected: &[(&Event, Identity)],
+        gate: &SeenGate,
+    ) -> Result<(), Error> {
+        let keys: Vec<Key> = corrected.iter().map(|(event, _)| keys::event(tenant, source, &event.id)).collect();
+        let held = self.context.events.get_each(&keys).await?;
+        let absent = corrected.iter().zip(held).filter(|(_, held)| held.is_none());
+        let absent: BTreeMap<&str, u64> =
+            absent.map(|((event, identity), _)| (event.id.as_str(), identity.rev)).collect();
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let images = PageStore::new(self.context).imported(tenant, source, day, &absent).await?;
+        if images.len() < absent.len() {
+            let missing = absent.len() - images.len();
+            return Err(Error::Invalid(format!(
+                "{missing} imported events of {source} {day} are in none of its pages"
+            )));
+        }
+        let now = self.context.clock.now();
+        let groups = images.iter().map(|image| {
+            let put = Write {
+                key: keys::event(tenant, source, &image.id),
+                condition: Condition::Absent,
+                effect: Effect::Put(Item { rank: image.rev, body: encode_imported(image, now)? }),
+            };
+            Ok(vec![ImportStore::check(tenant, source, gate), put])
+        });
+        let groups = groups.collect::<Result<Vec<_>, Error>>()?;
+        // Whoever put it first put the same; a gate that moved is noticed by the write that follows.
+        let outcomes = self.context.events.write_groups(groups).await;
+        outcomes.into_iter().filter(|outcome| !matches!(outcome, Err(Error::Conflict(_)))).collect()
+    }
+
+    /// Writes events while their gates are the ones seen; what could not be decided stays open.
+    async fn write_under(
+        &self,
+        tenant: &Tenant,
+        events: &[Event],
+        open: &[usize],
+        gates: &BTreeMap<String, SeenGate>,
+        written: &mut [Option<Written>],
+    ) -> Result<(), GateError> {
+        let group = |at: &usize| {
+            let event = &events[*at];
+            let check = ImportStore::check(tenant, &event.source, &gates[&event.source]);
+            Ok(vec![check, write_of(tenant, event)?])
+        };
+        let groups = open.iter().map(group).collect::<Result<Vec<_>, Error>>()?;
+        let outcomes = self.context.events.write_groups(groups).await;
+        let mut conflicted = Vec::new();
+        for (at, outcome) in open.iter().zip(outcomes) {
+            match outcome {
+                Ok(()) => written[*at] = Some(Written::Accepted),
+                Err(Error::Conflict(_)) => conflicted.push(*at),
+                Err(other) => return Err(other.into()),
+            }
+        }
+        // A gate's rank only grows: if it is still the one seen, the conflict was the event's own.
+        let sources: BTreeSet<&str> = conflicted.iter().map(|at| events[*at].source.as_str()).collect();
+        let now = if sources.is_empty() {
+            BTreeMap::new()
+        } else {
+            ImportStore::new(self.context).gates(tenant, &sources).await?
+        };
+        for at in conflicted {
+            let source = &events[at].source;
+            if now[source].rank == gates[source].rank {
+                written[at] = Some(Written::Duplicate);
+            }
+        }
+        Ok(())
     }
 
     /// The stored copy of an event, a tombstone included.
@@ -66,6 +194,26 @@ impl<'a> EventStore<'a> {
         self.context.events.get(&key).await?.map(|item| decode(&item)).transpose()
     }
 
+    /// The ids and revisions of one bucket of a source's ledger, from behind `after`; and where to go on.
+    ///
+    /// # Errors
+    /// The port's.
+    pub(crate) async fn ledger(
+        &self,
+        tenant: &Tenant,
+        source: &str,
+        bucket: u16,
+        after: Option<Vec<u8>>,
+    ) -> Result<(Vec<(String, u64)>, Option<Vec<u8>>), Error> {
+        let partition = keys::event_partition(tenant, source, bucket);
+        let slice = self.context.events.query(&Query { partition, after, ..Query::default() }).await?;
+        let id = |(sort, item): (Vec<u8>, Item)| {
+            let id = Decoder::new(&sort).text().ok_or_else(|| Error::Invalid("event key unreadable".to_owned()))?;
+            Ok((id, item.rank))
+        };
+        Ok((slice.items.into_iter().map(id).collect::<Result<_, Error>>()?, slice.next))
+    }
+
     /// The instant before which every acknowledged event has a feed position within `through`. `now` is the clock as
     /// read before `through` was.
     ///
@@ -75,13 +223,32 @@ impl<'a> EventStore<'a> {
         let mut watermark = now;
         for shard in self.context.events.shards().await? {
             if let Some(change) = self.context.events.changes(&shard, through.of(&shard), 1).await?.first() {
-                let image = change.new.as_ref().or(change.old.as_ref()).map(decode).transpose()?;
-                let received = image.map_or(now, |event| event.received);
-                watermark = watermark.min(received.plus_micros(-REQUEST_MICROS_MAX));
+                let written = written_at(change)?.unwrap_or(now);
+                watermark = watermark.min(written.plus_micros(-REQUEST_MICROS_MAX));
             }
         }
         Ok(watermark)
     }
+}
+
+/// The clock as read by the request that made a change: what comes behind it in the feed was read no more than
+/// [`REQUEST_MICROS_MAX`] before.
+fn written_at(change: &Change) -> Result<Option<Timestamp>, Error> {
+    let Some(item) = change.new.as_ref().or(change.old.as_ref()) else { return Ok(None) };
+    if tenant_of(&change.key).is_none() {
+        let gate: Gate = serde_json::from_slice(&item.body)
+            .map_err(|why| Error::Invalid(format!("an item beside the events is no gate: {why}")))?;
+        return Ok(Some(gate.at));
+    }
+    if let Some((&EVENT_FORMAT_IMPORTED, body)) = item.body.split_first() {
+        let (at, _) = body.split_first_chunk::<8>().ok_or_else(|| cut_off(EVENT_FORMAT_IMPORTED))?;
+        return Ok(Some(Timestamp::from_micros(i64::from_le_bytes(*at))));
+    }
+    decode(item).map(|event| Some(event.received))
+}
+
+fn cut_off(version: u8) -> Error {
+    Error::Invalid(format!("stored event of version {version} is cut off"))
 }
 
 fn write_of(tenant: &Tenant, event: &Event) -> Result<Write, Error> {
@@ -101,6 +268,17 @@ pub fn encode(event: &Event) -> Result<Bytes, Error> {
     body.map(Bytes::from).map_err(|why| Error::Invalid(format!("event not encodable: {why}")))
 }
 
+/// The stored body of an imported event that is put beside the others at `now`.
+///
+/// # Errors
+/// [`Error::Invalid`] when the event cannot be encoded; a checked event always can.
+pub fn encode_imported(event: &Event, now: Timestamp) -> Result<Bytes, Error> {
+    let mut out = vec![EVENT_FORMAT_IMPORTED];
+    out.extend_from_slice(&now.micros().to_le_bytes());
+    let body = postcard::to_extend(event, out);
+    body.map(Bytes::from).map_err(|why| Error::Invalid(format!("event not encodable: {why}")))
+}
+
 /// The event of a stored item.
 ///
 /// # Errors
@@ -108,6 +286,10 @@ pub fn encode(event: &Event) -> Result<Bytes, Error> {
 pub fn decode(item: &Item) -> Result<Event, Error> {
     match item.body.split_first() {
         Some((&EVENT_FORMAT, body)) => {
+            postcard::from_bytes(body).map_err(|why| Error::Invalid(format!("stored event unreadable: {why}")))
+        }
+        Some((&EVENT_FORMAT_IMPORTED, body)) => {
+            let (_, body) = body.split_first_chunk::<8>().ok_or_else(|| cut_off(EVENT_FORMAT_IMPORTED))?;
             postcard::from_bytes(body).map_err(|why| Error::Invalid(format!("stored event unreadable: {why}")))
         }
         Some((version, _)) => Err(Error::Invalid(format!("stored event of unknown version {version}"))),
@@ -133,8 +315,18 @@ pub struct EventChange {
 pub fn change(change: &Change) -> Result<Option<EventChange>, Error> {
     let Some(tenant) = tenant_of(&change.key) else { return Ok(None) };
     let old = change.old.as_ref().map(decode).transpose()?;
+    if brings_back(change) {
+        // Pages have it already.
+        let images = StoredChange { old: None, new: None };
+        return Ok(Some(EventChange { position: change.position, tenant, images }));
+    }
     let new = change.new.as_ref().map(decode).transpose()?;
     Ok(Some(EventChange { position: change.position, tenant, images: StoredChange { old, new } }))
+}
+
+/// Whether a change puts an imported event beside the others: pages hold it already.
+pub fn brings_back(change: &Change) -> bool {
+    change.new.as_ref().is_some_and(|item| item.body.first() == Some(&EVENT_FORMAT_IMPORTED))
 }
 
 fn tenant_of(key: &Key) -> Option<Tenant> {

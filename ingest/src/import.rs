@@ -16,9 +16,15 @@ use crate::codec::Refused;
 use crate::codec::native::{time_of_millis, time_of_text};
 
 mod cell;
+pub mod convert;
 pub mod csv;
+pub mod inspect;
 mod mapping;
 pub mod parquet;
+pub mod survey;
+mod thrift;
+mod times;
+mod typed;
 
 pub use mapping::{Mapping, Place};
 
@@ -122,11 +128,7 @@ fn event_of(
     let time = match field("time", &bound.time)? {
         Cell::Null => return Err(Broken::Missing("time")),
         Cell::Text(text) if text.is_empty() => return Err(Broken::Missing("time")),
-        Cell::Text(text) => time_of(text.trim(), &import.zone),
-        Cell::Number(number) => time_of_millis(&number.to_string()),
-        Cell::Time(time) => time.in_range(),
-        Cell::Local(local) => import.zone.instant_of(local),
-        Cell::Bool(_) => None,
+        cell => time_of_cell(cell, &import.zone),
     };
     let event = Event {
         id,
@@ -144,6 +146,17 @@ fn event_of(
     };
     event.check(import.now)?;
     Ok(event)
+}
+
+/// A cell as an event's time.
+fn time_of_cell(cell: Cell, zone: &Zone) -> Option<Timestamp> {
+    match cell {
+        Cell::Text(text) => time_of(text.trim(), zone),
+        Cell::Number(number) => time_of_millis(&number.to_string()),
+        Cell::Time(time) => time.in_range(),
+        Cell::Local(local) => zone.instant_of(local),
+        Cell::Null | Cell::Bool(_) => None,
+    }
 }
 
 /// A number or time that cannot be kept is told with its field.

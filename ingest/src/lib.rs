@@ -6,13 +6,22 @@
 
 pub mod codec;
 pub mod event_store;
+pub mod identity;
 pub mod import;
+pub mod import_store;
 pub mod manifest;
 pub mod on_events;
+pub mod on_import;
+mod on_import_commit;
+mod on_import_read;
+mod on_import_survey;
+mod on_import_write;
 pub mod on_seal;
 pub mod page;
 pub mod page_store;
 pub mod quarantine_store;
+pub mod scratch_store;
+pub mod sift;
 
 #[cfg(test)]
 mod arbitrary;

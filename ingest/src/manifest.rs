@@ -13,13 +13,20 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use tidemill_schemas::calendar::Date;
+use tidemill_schemas::keys::{self, Tenant};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::Type;
 use tidemill_schemas::window::{Position, ShardId, Through};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// The version of every manifest item.
 pub const MANIFEST_FORMAT: u32 = 1;
+
+/// The chain of a source's imports: a shard of its own, whose positions count the imports committed.
+pub fn import_shard(tenant: &Tenant, source: &str) -> ShardId {
+    let key = keys::imports(tenant, source);
+    format!("import-{:032x}", xxh3_128(&key.partition))
+}
 
 /// One page: an immutable Parquet object of one source and one UTC day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,12 +139,13 @@ pub struct PageDay {
 }
 
 impl PageDay {
-    /// Counts a page in; a page that is in already changes nothing.
-    pub fn add(&mut self, page: &IndexedPage) {
-        if self.through.of(&page.shard) < page.through {
-            self.through.advance(&page.shard, page.through);
-            self.rows += page.page.rows;
-            self.pages += 1;
+    /// Counts the pages in that one chain entry brought to the day; an entry that is in already changes nothing.
+    pub fn add(&mut self, pages: &[IndexedPage]) {
+        let Some(first) = pages.first() else { return };
+        if self.through.of(&first.shard) < first.through {
+            self.through.advance(&first.shard, first.through);
+            self.rows += pages.iter().map(|page| page.page.rows).sum::<u64>();
+            self.pages += pages.len() as u64;
         }
     }
 }

@@ -11,6 +11,7 @@ use tidemill_schemas::keys::Tenant;
 
 use crate::codec::{BodyError, Decoded, body, inflate, native};
 use crate::event_store::{EventStore, Written};
+use crate::import_store::GateError;
 use crate::quarantine_store::{QuarantineStore, Refusal};
 
 /// What became of a request's events.
@@ -43,6 +44,9 @@ pub enum SendError {
     /// The body as a whole cannot be read.
     #[error(transparent)]
     Body(#[from] BodyError),
+    /// An import of the source is being committed; the same body can be sent again in a moment.
+    #[error(transparent)]
+    Gate(#[from] GateError),
     /// A store did not take it; sending the same body again is safe.
     #[error(transparent)]
     Port(#[from] Error),

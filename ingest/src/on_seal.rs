@@ -6,23 +6,19 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use tidemill_ports::{Change, Context, Error, ITEM_BYTES_MAX, Outcome};
-use tidemill_schemas::calendar::Date;
-use tidemill_schemas::keys::{Key, Tenant};
+use tidemill_ports::{Change, Context, Error, Outcome};
+use tidemill_schemas::keys::Key;
 use tidemill_schemas::page::SEAL_CHANGES_MAX;
 use tidemill_schemas::value::Type;
 use tidemill_schemas::window::Position;
 
 use crate::event_store;
-use crate::manifest::{ChainEntry, MANIFEST_FORMAT, PageRef, Primaries};
-use crate::page::{self, Delivery, EncodedPage};
-use crate::page_store::PageStore;
+use crate::manifest::{ChainEntry, MANIFEST_FORMAT, Primaries};
+use crate::page::{self, Delivery};
+use crate::page_store::{ENTRY_BYTES_MAX, PageName, PageStore};
 
 /// How often a seal starts over when another one came first, before the delivery is asked for again.
 const SEAL_ATTEMPTS_MAX: u32 = 8;
-/// Bytes of one chain entry: an item, with room for its key.
-const ENTRY_BYTES_MAX: usize = ITEM_BYTES_MAX - 16 * 1024;
 
 /// Seals a delivery.
 pub async fn on_seal(context: &Context, shard: &str, changes: &[Change]) -> Outcome {
@@ -43,13 +39,7 @@ pub async fn on_seal(context: &Context, shard: &str, changes: &[Change]) -> Outc
 
 async fn seal_all(context: &Context, shard: &str, changes: &[Change]) -> Result<(), Error> {
     let store = PageStore::new(context);
-    let mut head = store.head(shard).await?;
-    if let Some((head, _)) = &head
-        && let Some(entry) = store.entry(shard, head.after).await?
-    {
-        // Whoever committed it may have died before indexing it.
-        store.index(&entry).await?;
-    }
+    let mut head = store.head_indexed(shard).await?;
     let mut after = head.as_ref().map(|(head, _)| head.through).unwrap_or_default();
     let fresh: Vec<&Change> = changes.iter().filter(|change| change.position > after).collect();
     let mut left = fresh.as_slice();
@@ -125,46 +115,10 @@ fn look_through(changes: &[&Change]) -> Result<Delivery, Error> {
     Ok(delivery)
 }
 
-/// For each change whether the delivery's first change of its event had an old copy: an earlier delivery may then have
-/// left records of it.
+/// For each change whether the delivery's first change of its event had an old copy, or brought an imported one back:
+/// pages may then hold records of it already.
 fn corrections(changes: &[&Change]) -> Vec<bool> {
     let mut firsts: HashMap<&Key, bool> = HashMap::with_capacity(changes.len());
-    changes.iter().map(|change| *firsts.entry(&change.key).or_insert_with(|| change.old.is_some())).collect()
-}
-
-/// What names a page's object.
-struct PageName<'a> {
-    tenant: &'a Tenant,
-    source: &'a str,
-    day: Date,
-    shard: &'a str,
-    after: Position,
-}
-
-impl PageName<'_> {
-    fn page(&self, page: EncodedPage) -> (PageRef, Bytes) {
-        let PageName { tenant, source, day, shard, after } = self;
-        // The content's hash makes the name: two writers of one range with different content never meet.
-        let hash = &page.hash;
-        let path = object_store::path::Path::from_iter([
-            "pages",
-            tenant.0.as_str(),
-            &format!("src={source}"),
-            &format!("dt={day}"),
-            &format!("{shard}-{:020}-{}.parquet", after.0, &hash[..16]),
-        ]);
-        let reference = PageRef {
-            tenant: tenant.0.clone(),
-            source: (*source).to_owned(),
-            day: *day,
-            object: path.to_string(),
-            bytes: page.bytes.len() as u64,
-            hash: page.hash.clone(),
-            rows: page.rows as u64,
-            corrections: page.corrections as u64,
-            min_time: page.min_time,
-            max_time: page.max_time,
-        };
-        (reference, page.bytes)
-    }
+    let has_records = |change: &Change| change.old.is_some() || event_store::brings_back(change);
+    changes.iter().map(|change| *firsts.entry(&change.key).or_insert_with(|| has_records(change))).collect()
 }

@@ -9,10 +9,12 @@ use parquet::errors::ParquetError;
 pub mod build;
 pub mod columns;
 pub mod delivery;
+pub mod find;
 pub mod read;
 pub mod records;
 pub mod revisions;
 pub mod rows;
+pub mod writer;
 
 pub use build::{EncodedPage, encode};
 pub use columns::{Properties, changes_to_batch};

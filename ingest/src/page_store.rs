@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStoreExt, path::Path};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tidemill_ports::{Condition, Context, Effect, Error, Item, Query, Write};
+use tidemill_ports::{Condition, Context, Effect, Error, ITEM_BYTES_MAX, Item, Query, Write};
 use tidemill_schemas::calendar::{self, Date};
 use tidemill_schemas::event::Event;
 use tidemill_schemas::keys::{self, Decoder, Key, Tenant};
@@ -19,12 +19,18 @@ use tidemill_schemas::value::Type;
 use tidemill_schemas::window::{Position, ShardId, Through};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::manifest::{ChainEntry, ChainHead, DirtyDay, IndexedPage, PageDay, PageRef, PageSet, Primaries, Seen};
-use crate::page::Wanted;
+use crate::manifest::{
+    ChainEntry, ChainHead, DirtyDay, IndexedPage, PageDay, PageRef, PageSet, Primaries, Seen, import_shard,
+};
+use crate::page::find::rows_of;
 use crate::page::revisions::Corrected;
+use crate::page::{EncodedPage, Wanted};
 
 /// Objects written or fetched at once.
 pub const OBJECTS_AT_ONCE_MAX: usize = 32;
+
+/// Bytes of one chain entry: an item, with room for its key.
+pub(crate) const ENTRY_BYTES_MAX: usize = ITEM_BYTES_MAX - 16 * 1024;
 
 /// The page store of a context.
 #[derive(Clone, Copy)]
@@ -55,8 +61,24 @@ impl<'a> PageStore<'a> {
         item.map(|item| Ok((read(&item)?, item.rank))).transpose()
     }
 
+    /// The same, once its entry is in the day index: whoever committed it may have died before.
+    pub(crate) async fn head_indexed(&self, shard: &str) -> Result<Option<(ChainHead, u64)>, Error> {
+        let head = self.head(shard).await?;
+        if let Some((head, _)) = &head
+            && let Some(entry) = self.entry(shard, head.after).await?
+        {
+            self.index(&entry).await?;
+        }
+        Ok(head)
+    }
+
     /// Continues the chain with `entry`. [`Error::Conflict`] when someone else has.
     pub(crate) async fn commit(&self, entry: &ChainEntry, head_rank: Option<u64>) -> Result<(), Error> {
+        self.context.items.write(PageStore::continuing(entry, head_rank)?).await
+    }
+
+    /// The writes that continue a chain, to be done in one group.
+    pub(crate) fn continuing(entry: &ChainEntry, head_rank: Option<u64>) -> Result<Vec<Write>, Error> {
         let head = ChainHead { format: entry.format, after: entry.after, through: entry.through };
         let condition = head_rank.map_or(Condition::Absent, Condition::RankIs);
         let mut group = vec![
@@ -70,7 +92,7 @@ impl<'a> PageStore<'a> {
         if head_rank.is_none() {
             group.push(put(keys::shard(&entry.shard), Condition::None, 0, &entry.shard)?);
         }
-        self.context.items.write(group).await
+        Ok(group)
     }
 
     /// The entry of a shard's chain that begins behind `after`.
@@ -83,10 +105,15 @@ impl<'a> PageStore<'a> {
     /// Enters an entry's pages into the day index and marks their days dirty. Doing so again changes nothing.
     pub(crate) async fn index(&self, entry: &ChainEntry) -> Result<(), Error> {
         let mut writes = Vec::new();
-        for page in entry.indexed() {
-            let tenant = Tenant(page.page.tenant.clone());
-            let key = keys::day_pages(&tenant, &page.page.source, page.page.day, &page.shard, page.after);
-            writes.push(put(key, Condition::None, 0, &page)?);
+        for pages in by_day(entry).values() {
+            for (nth, page) in pages.iter().enumerate() {
+                let (tenant, source, day) = (Tenant(page.page.tenant.clone()), &page.page.source, page.page.day);
+                let key = match nth as u64 {
+                    0 => keys::day_pages(&tenant, source, day, &page.shard, page.after),
+                    nth => keys::day_pages_further(&tenant, source, day, &page.shard, page.after, nth),
+                };
+                writes.push(put(key, Condition::None, 0, page)?);
+            }
         }
         all(self.context.items.write_each(writes).await)?;
         self.count_days(entry).await?;
@@ -95,25 +122,25 @@ impl<'a> PageStore<'a> {
 
     /// Counts an entry's pages into their days.
     async fn count_days(&self, entry: &ChainEntry) -> Result<(), Error> {
-        let mut left: Vec<IndexedPage> = entry.indexed().collect();
+        let mut left: Vec<Vec<IndexedPage>> = by_day(entry).into_values().collect();
         while !left.is_empty() {
-            let day_keys: Vec<Key> = left.iter().map(page_day_key).collect();
+            let day_keys: Vec<Key> = left.iter().map(|pages| page_day_key(&pages[0])).collect();
             let stored = self.context.items.get_each(&day_keys).await?;
             let mut writes = Vec::with_capacity(left.len());
-            for ((page, key), item) in left.iter().zip(day_keys).zip(stored) {
+            for ((pages, key), item) in left.iter().zip(day_keys).zip(stored) {
                 let (mut day, condition, rank) = match &item {
                     Some(item) => (read::<PageDay>(item)?, Condition::RankIs(item.rank), item.rank + 1),
                     None => (PageDay::default(), Condition::Absent, 1),
                 };
-                day.add(page);
+                day.add(pages);
                 writes.push(put(key, condition, rank, &day)?);
             }
             let outcomes = self.context.items.write_each(writes).await;
             let mut conflicted = Vec::new();
-            for (page, outcome) in left.into_iter().zip(outcomes) {
+            for (pages, outcome) in left.into_iter().zip(outcomes) {
                 match outcome {
                     Ok(()) => {}
-                    Err(Error::Conflict(_)) => conflicted.push(page),
+                    Err(Error::Conflict(_)) => conflicted.push(pages),
                     Err(other) => return Err(other),
                 }
             }
@@ -412,6 +439,32 @@ impl<'a> PageStore<'a> {
         Ok(events)
     }
 
+    /// Events that imports brought to a UTC day, by their ids and revisions, as they came.
+    ///
+    /// # Errors
+    /// The port's; [`Error::Invalid`] when a page is unreadable.
+    pub async fn imported(
+        &self,
+        tenant: &Tenant,
+        source: &str,
+        day: Date,
+        wanted: &BTreeMap<&str, u64>,
+    ) -> Result<Vec<Event>, Error> {
+        let shard = import_shard(tenant, source);
+        let set = self.pages(tenant, &[source.to_owned()], day, day).await?;
+        let pages = set.days.get(&day).into_iter().flatten().filter(|page| page.shard == shard);
+        let mut events = Vec::new();
+        let mut objects = std::pin::pin!(self.fetch(pages.map(|page| &page.page).collect()));
+        while let Some(object) = objects.next().await {
+            let (page, bytes) = object?;
+            events.extend(rows_of(bytes, wanted).map_err(|why| unreadable(page, &why))?);
+            if events.len() == wanted.len() {
+                break;
+            }
+        }
+        Ok(events)
+    }
+
     // Dirty days
 
     /// Days that changed since someone last cleared their marks, at most `limit`.
@@ -478,8 +531,55 @@ impl<'a> PageStore<'a> {
     }
 }
 
+/// What names a page's object.
+pub(crate) struct PageName<'a> {
+    pub(crate) tenant: &'a Tenant,
+    pub(crate) source: &'a str,
+    pub(crate) day: Date,
+    pub(crate) shard: &'a str,
+    pub(crate) after: Position,
+}
+
+impl PageName<'_> {
+    /// The page's entry in the manifest, and its bytes.
+    pub(crate) fn page(&self, page: EncodedPage) -> (PageRef, Bytes) {
+        let PageName { tenant, source, day, shard, after } = self;
+        // The content's hash makes the name: two writers of one range with different content never meet.
+        let hash = &page.hash;
+        let path = Path::from_iter([
+            "pages",
+            tenant.0.as_str(),
+            &format!("src={source}"),
+            &format!("dt={day}"),
+            &format!("{shard}-{:020}-{}.parquet", after.0, &hash[..16]),
+        ]);
+        let reference = PageRef {
+            tenant: tenant.0.clone(),
+            source: (*source).to_owned(),
+            day: *day,
+            object: path.to_string(),
+            bytes: page.bytes.len() as u64,
+            hash: page.hash.clone(),
+            rows: page.rows as u64,
+            corrections: page.corrections as u64,
+            min_time: page.min_time,
+            max_time: page.max_time,
+        };
+        (reference, page.bytes)
+    }
+}
+
 fn unreadable(page: &PageRef, why: &dyn std::fmt::Display) -> Error {
     Error::Invalid(format!("page {} is unreadable: {why}", page.object))
+}
+
+/// The pages of a chain entry by source and day, in its order.
+fn by_day(entry: &ChainEntry) -> BTreeMap<(String, String, Date), Vec<IndexedPage>> {
+    let mut days: BTreeMap<_, Vec<IndexedPage>> = BTreeMap::new();
+    for page in entry.indexed() {
+        days.entry((page.page.tenant.clone(), page.page.source.clone(), page.page.day)).or_default().push(page);
+    }
+    days
 }
 
 fn page_day_key(page: &IndexedPage) -> Key {

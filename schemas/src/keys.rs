@@ -154,6 +154,16 @@ pub fn event_partition(tenant: &Tenant, source: &str, bucket: u16) -> Vec<u8> {
     tenant.half("event").text(source).number(u128::from(bucket)).end()
 }
 
+/// The gate of a source's imports; it lies in the table of the events it guards.
+pub fn import_gate(tenant: &Tenant, source: &str) -> Key {
+    Key { partition: tenant.half("import_gate").text(source).end(), sort: Vec::from(*b"gate") }
+}
+
+/// What imports have brought of a source.
+pub fn imports(tenant: &Tenant, source: &str) -> Key {
+    Key { partition: tenant.half("imports").text(source).end(), sort: Vec::from(*b"imports") }
+}
+
 /// The page chain of a feed shard: the entry after `position`.
 pub fn chain_entry(shard: &str, after: Position) -> Key {
     Key { partition: chain_partition(shard), sort: Encoder::default().number(after.0).end() }
@@ -184,6 +194,14 @@ pub fn day_pages(tenant: &Tenant, source: &str, day: Date, shard: &str, after: P
     Key {
         partition: day_pages_partition(tenant, source, day),
         sort: Encoder::default().text(shard).number(after.0).end(),
+    }
+}
+
+/// The page of number `nth` (from 1) after the first one that a chain entry brought to a day.
+pub fn day_pages_further(tenant: &Tenant, source: &str, day: Date, shard: &str, after: Position, nth: u64) -> Key {
+    Key {
+        partition: day_pages_partition(tenant, source, day),
+        sort: Encoder::default().text(shard).number(after.0).number(nth.into()).end(),
     }
 }
 

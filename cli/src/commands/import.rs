@@ -7,9 +7,12 @@ use tidemill_schemas::calendar::Zone;
 
 use crate::commands::send;
 use crate::convert::{self, Columns};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
+use crate::importing::{self, Asked, Imported};
+use crate::render::number::count;
 use crate::sending::Input;
 use crate::session::Session;
+use crate::terminal::{Mark, Terminal};
 
 /// Files one import may name.
 const FILES_MAX: usize = 100_000;
@@ -38,22 +41,64 @@ pub struct Import {
 }
 
 impl Import {
-    /// Imports them; exit code 2 when some were rejected.
+    /// Imports them; exit code 2 when some rows were rejected or files refused.
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let columns = Columns {
             mapping: self.map.as_deref().map(convert::mapping).transpose()?.unwrap_or_default(),
             source: send::source(session, self.source.clone()),
             zone: self.tz.as_deref().map_or(Ok(Zone::utc()), zone)?,
         };
-        let mut inputs = Vec::new();
+        let (mut inputs, mut parquet) = (Vec::new(), Vec::new());
         for pattern in &self.files {
             for path in expand(pattern)? {
-                let is_table = convert::is_table(&path);
-                inputs.push(if is_table { Input::Table(path, columns.clone()) } else { Input::File(path) });
+                if convert::is_parquet(&path) {
+                    parquet.push(path);
+                } else if convert::is_table(&path) {
+                    inputs.push(Input::Table(path, columns.clone()));
+                } else {
+                    inputs.push(Input::File(path));
+                }
             }
         }
-        send::deliver(session, inputs, self.source).await
+        if parquet.is_empty() {
+            return send::deliver(session, inputs, self.source).await;
+        }
+        let started = tokio::time::Instant::now();
+        let client = session.client().await?;
+        let asked = Asked { map: self.map, source: columns.source.clone(), zone: columns.zone };
+        let mut imported = importing::import(&client.caller(), &session.terminal, &parquet, &asked).await?;
+        if !inputs.is_empty() {
+            let sent = send::hand_over(session, &client, inputs, self.source).await;
+            imported.summary.merge(sent?);
+        }
+        client.drain_feed(&session.terminal).await?;
+        report(&session.terminal, &imported, started.elapsed())
     }
+}
+
+fn report(terminal: &Terminal, imported: &Imported, elapsed: std::time::Duration) -> Result<(), Failure> {
+    let summary = &imported.summary;
+    if terminal.json {
+        terminal.print(&imported.json())?;
+    } else {
+        let clean = summary.rejected_count() == 0 && imported.refused.is_empty();
+        let mark = terminal.mark(if clean { Mark::Green } else { Mark::Yellow }, "imported:");
+        let corrected = match imported.corrected {
+            0 => String::new(),
+            corrected => format!(" ({} of them corrections)", count(corrected)),
+        };
+        let took = crate::render::number::seconds(elapsed);
+        terminal.say(&format!("{mark} {}{corrected} in {took}", summary.line()));
+    }
+    imported.refused.iter().for_each(|line| terminal.warn(&format!("refused: {line}")));
+    summary.rejected_lines().iter().for_each(|line| terminal.warn(line));
+    if summary.rejected_count() > summary.unsent {
+        terminal.say("what was rejected is kept: `tidemill quarantine ls`");
+    }
+    if summary.rejected_count() > 0 || !imported.refused.is_empty() {
+        return Err(Failure::silent(Exit::BadInput));
+    }
+    Ok(())
 }
 
 fn zone(name: &str) -> Result<Zone, Failure> {

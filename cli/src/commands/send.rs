@@ -63,13 +63,35 @@ pub async fn deliver_to(
     in_flight: u32,
 ) -> Result<(), Failure> {
     let started = tokio::time::Instant::now();
+    let summary = send_all(terminal, client, inputs, source, in_flight).await?;
+    client.drain_feed(terminal).await?;
+    report(terminal, &summary, started.elapsed())
+}
+
+/// Only sends the inputs; for a command that says itself what became of them.
+pub async fn hand_over(
+    session: &Session,
+    client: &Client,
+    inputs: Vec<Input>,
+    source: Option<String>,
+) -> Result<Summary, Failure> {
+    let source = self::source(session, source);
+    let in_flight = session.project().map_or(IN_FLIGHT_DEFAULT, |project| project.settings.send_in_flight);
+    send_all(&session.terminal, client, inputs, source, in_flight).await
+}
+
+async fn send_all(
+    terminal: &Terminal,
+    client: &Client,
+    inputs: Vec<Input>,
+    source: Option<String>,
+    in_flight: u32,
+) -> Result<Summary, Failure> {
     let total: u64 = inputs.iter().map(Input::bytes).sum();
     let bar = if total == 0 { terminal.spinner("sending") } else { terminal.bar(total, "sending", true) };
     let sent = sending::send(client.caller(), inputs, source, in_flight as usize, &bar).await;
     bar.finish_and_clear();
-    let summary = sent?;
-    client.drain_feed(terminal).await?;
-    report(terminal, &summary, started.elapsed())
+    sent
 }
 
 fn report(terminal: &Terminal, summary: &Summary, elapsed: std::time::Duration) -> Result<(), Failure> {

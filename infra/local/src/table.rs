@@ -190,6 +190,22 @@ impl Table for LocalTable {
         answers
     }
 
+    async fn write_groups(&self, mut groups: Vec<Vec<Write>>) -> Vec<Result<(), Error>> {
+        let mut answers: Vec<Result<(), Error>> = groups.iter().map(|group| limits::group(group)).collect();
+        let mut valid = answers.iter().map(Result::is_ok);
+        groups.retain(|_| valid.next().unwrap_or(false));
+        if groups.is_empty() {
+            return answers;
+        }
+        let done = self.ask(|answer| Job::Groups(groups, answer)).await;
+        let asked = answers.iter_mut().filter(|answer| answer.is_ok());
+        match done {
+            Ok(done) => asked.zip(done).for_each(|(answer, done)| *answer = done),
+            Err(error) => asked.for_each(|answer| *answer = Err(error.clone())),
+        }
+        answers
+    }
+
     async fn get_each(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, Error> {
         if keys.len() <= KEYS_IN_PLACE_MAX {
             return read_each(&self.file, keys);

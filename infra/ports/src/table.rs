@@ -131,6 +131,16 @@ pub trait Table: Send + Sync {
     /// adapter may send them in parallel or share one flush. Several writes may name one key; they happen in order.
     async fn write_each(&self, writes: Vec<Write>) -> Vec<Result<(), Error>>;
 
+    /// Independent groups, each all or nothing with its own outcome, in the order given. An adapter may send them in
+    /// parallel or share one flush; groups that name one key happen in order.
+    async fn write_groups(&self, groups: Vec<Vec<Write>>) -> Vec<Result<(), Error>> {
+        let mut outcomes = Vec::with_capacity(groups.len());
+        for group in groups {
+            outcomes.push(self.write(group).await);
+        }
+        outcomes
+    }
+
     /// The items at many keys, in the order given.
     async fn get_each(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, Error>;
 

@@ -35,7 +35,7 @@ pub(super) enum Cell {
 }
 
 impl Cell {
-    fn value(self) -> Option<Value> {
+    pub(super) fn value(self) -> Option<Value> {
         Some(match self {
             Cell::Null => return None,
             Cell::Bool(value) => Value::Bool(value),

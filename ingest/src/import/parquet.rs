@@ -79,6 +79,11 @@ impl Table {
         Ok(Table { import, bound, columns, rows: 0 })
     }
 
+    /// Which column is what.
+    pub(super) fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
     /// The verdicts on the rows of the next batch.
     pub fn verdicts(&mut self, batch: &RecordBatch) -> Vec<Verdict> {
         let first = self.rows + 1;
@@ -86,7 +91,8 @@ impl Table {
         (0..batch.num_rows()).map(|row| self.verdict(batch, row, first + row as u64)).collect()
     }
 
-    fn verdict(&self, batch: &RecordBatch, row: usize, number: u64) -> Verdict {
+    /// The verdict on one row, whose number in the file counts from 1.
+    pub(super) fn verdict(&self, batch: &RecordBatch, row: usize, number: u64) -> Verdict {
         let mut properties = std::collections::BTreeMap::new();
         let flat = self
             .bound

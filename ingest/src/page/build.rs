@@ -29,7 +29,7 @@ use super::{META_DAY, META_FORMAT, META_SOURCE, PageError};
 /// column costs three times what writing 50 rows does, and saves 6 % of them.
 const SMALL_PAGE_ROWS: usize = 512;
 /// Who wrote the file; fixed, so that the same records give the same bytes for ever.
-const CREATED_BY: &str = "tidemill version 1.0.0 (build page-1)";
+pub(super) const CREATED_BY: &str = "tidemill version 1.0.0 (build page-1)";
 /// zstd's level.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -92,9 +92,13 @@ pub fn encode(
     })
 }
 
+/// What a page's file says of itself.
+pub(super) fn metadata(source: &str, day: Date) -> Vec<KeyValue> {
+    let pairs = [(META_FORMAT, PAGE_FORMAT.to_string()), (META_SOURCE, source.to_owned()), (META_DAY, day.to_string())];
+    pairs.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect()
+}
+
 fn layout(source: &str, day: Date, batch: &RecordBatch) -> Result<WriterProperties, PageError> {
-    let metadata =
-        [(META_FORMAT, PAGE_FORMAT.to_string()), (META_SOURCE, source.to_owned()), (META_DAY, day.to_string())];
     let small = batch.num_rows() < SMALL_PAGE_ROWS;
     let compression = if small { Compression::SNAPPY } else { Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?) };
     let mut layout = WriterProperties::builder()
@@ -104,9 +108,7 @@ fn layout(source: &str, day: Date, batch: &RecordBatch) -> Result<WriterProperti
         .set_dictionary_enabled(!small)
         .set_statistics_enabled(if small { EnabledStatistics::Chunk } else { EnabledStatistics::Page })
         .set_offset_index_disabled(small)
-        .set_key_value_metadata(Some(
-            metadata.into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect(),
-        ));
+        .set_key_value_metadata(Some(metadata(source, day)));
     // Instants hardly repeat: a dictionary of them is larger and ten times slower to read than their differences.
     for column in [TIME, RECEIVED, REV] {
         layout = layout

@@ -85,7 +85,7 @@ pub(super) fn build(events: &[&Event], primary: &dyn Fn(&str) -> Type) -> Result
 
 /// A column's name, made unlike the others in any letter case: DuckDB takes `Repo` and `repo` for one column. The later
 /// one, in order of property and type, is numbered: `repo$2`. Readers go by the field's metadata, not by its name.
-fn unused(name: String, used: &mut HashSet<String>) -> String {
+pub(super) fn unused(name: String, used: &mut HashSet<String>) -> String {
     let mut candidate = name.clone();
     let mut number = 2;
     while !used.insert(candidate.to_lowercase()) {

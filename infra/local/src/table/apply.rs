@@ -36,6 +36,19 @@ impl<'t> Apply<'t> {
         Ok(Ok(()))
     }
 
+    /// Groups, each on its own, in order of their last keys: what a group checks is mostly the same item.
+    pub(super) fn groups(&mut self, groups: &[Vec<Write>]) -> Result<Vec<Result<(), Error>>, redb::StorageError> {
+        let mut order: Vec<usize> = (0..groups.len()).collect();
+        if groups.iter().all(|group| group.iter().filter(|write| write.effect != Effect::Check).count() <= 1) {
+            order.sort_by_key(|&at| groups[at].last().map(|write| rows::order(&write.key)));
+        }
+        let mut answers = vec![Ok(()); groups.len()];
+        for at in order {
+            answers[at] = self.group(&groups[at])?;
+        }
+        Ok(answers)
+    }
+
     /// Each on its own. They are done in order of their keys, which redb is fastest at; writes to one key keep their
     /// order, and no other order can be told apart.
     pub(super) fn each(&mut self, writes: &[Write]) -> Result<Vec<Result<(), Error>>, redb::StorageError> {

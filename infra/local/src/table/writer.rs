@@ -24,6 +24,8 @@ pub(super) enum Job {
     Group(Vec<Write>, oneshot::Sender<Result<(), Error>>),
     /// Each on its own.
     Each(Vec<Write>, oneshot::Sender<Vec<Result<(), Error>>>),
+    /// Groups, each on its own.
+    Groups(Vec<Vec<Write>>, oneshot::Sender<Vec<Result<(), Error>>>),
     /// Remove the feed's changes of a shard up to a position.
     Trim { shard: u16, through: u64, answer: oneshot::Sender<Result<(), Error>> },
 }
@@ -41,7 +43,7 @@ impl Job {
             (Job::Group(_, waiter) | Job::Trim { answer: waiter, .. }, Answer::One(answer)) => {
                 drop(waiter.send(answer))
             }
-            (Job::Each(_, waiter), Answer::Each(answers)) => drop(waiter.send(answers)),
+            (Job::Each(_, waiter) | Job::Groups(_, waiter), Answer::Each(answers)) => drop(waiter.send(answers)),
             (_, Answer::One(_) | Answer::Each(_)) => unreachable!("a job is answered in its own shape"),
         }
     }
@@ -49,6 +51,7 @@ impl Job {
     fn fail(self, error: &Error) {
         let answer = match &self {
             Job::Each(writes, _) => Answer::Each(vec![Err(error.clone()); writes.len()]),
+            Job::Groups(groups, _) => Answer::Each(vec![Err(error.clone()); groups.len()]),
             Job::Group(..) | Job::Trim { .. } => Answer::One(Err(error.clone())),
         };
         self.answer(answer);
@@ -70,11 +73,14 @@ pub(super) fn run(file: &Arc<Database>, shards: u16, mut jobs: mpsc::Receiver<Jo
 }
 
 fn body_bytes(job: &Job) -> usize {
-    let writes = match job {
-        Job::Group(writes, _) | Job::Each(writes, _) => writes.as_slice(),
-        Job::Trim { .. } => &[],
+    let bytes = |writes: &Vec<Write>| -> usize {
+        writes.iter().map(|write| if let Effect::Put(item) = &write.effect { item.body.len() } else { 0 }).sum()
     };
-    writes.iter().map(|write| if let Effect::Put(item) = &write.effect { item.body.len() } else { 0 }).sum()
+    match job {
+        Job::Group(writes, _) | Job::Each(writes, _) => bytes(writes),
+        Job::Groups(groups, _) => groups.iter().map(bytes).sum(),
+        Job::Trim { .. } => 0,
+    }
 }
 
 fn commit(file: &Database, shards: u16, jobs: Vec<Job>, changed: &watch::Sender<u64>) {
@@ -122,6 +128,7 @@ fn apply(transaction: &WriteTransaction, shards: u16, jobs: &[Job]) -> Result<Do
         answers.push(match job {
             Job::Group(group, _) => Answer::One(apply.group(group)?),
             Job::Each(writes, _) => Answer::Each(apply.each(writes)?),
+            Job::Groups(groups, _) => Answer::Each(apply.groups(groups)?),
             Job::Trim { .. } => Answer::One(Ok(())),
         });
     }

@@ -1,0 +1,178 @@
+//! Importing Parquet: files go up as they are, and are committed together.
+//!
+//! In: paths and how their columns make events. Out: a [`Summary`] like that of sending. Importing again is always safe:
+//! what is there already is a duplicate. Nothing counts before the commit.
+
+use std::path::PathBuf;
+
+use axum::http::Method;
+use bytes::Bytes;
+use futures::StreamExt;
+use indicatif::ProgressBar;
+use tidemill_schemas::calendar::Zone;
+
+use crate::client::{Caller, Request};
+use crate::failure::Failure;
+use crate::json::{Json, quoted};
+use crate::sending::Summary;
+use crate::terminal::Terminal;
+
+/// Bytes read from a file at once.
+const READ_BYTES: usize = 1024 * 1024;
+/// How often the progress of a commit is asked for.
+const LOOK_MILLIS: u64 = 250;
+
+/// How files make events, in the words of the command line.
+pub struct Asked {
+    /// `--map`.
+    pub map: Option<String>,
+    /// The source of rows that name none; `None` leaves it to the server.
+    pub source: Option<String>,
+    /// The zone of times without an offset.
+    pub zone: Zone,
+}
+
+/// What became of the files.
+#[derive(Default)]
+pub struct Imported {
+    /// Their rows.
+    pub summary: Summary,
+    /// Rows that corrected something.
+    pub corrected: u64,
+    /// Files that were refused, with the reason.
+    pub refused: Vec<String>,
+    /// How many pages there are now that were not before.
+    pub pages: u64,
+}
+
+impl Imported {
+    /// For `--json`.
+    pub fn json(&self) -> String {
+        let refused: Vec<String> = self.refused.iter().map(|line| quoted(line)).collect();
+        let rest =
+            format!(",\"corrected\":{},\"pages\":{},\"refused\":[{}]}}", self.corrected, self.pages, refused.join(","));
+        let mut json = self.summary.json();
+        json.pop();
+        json + &rest
+    }
+}
+
+/// Uploads files and commits them.
+pub async fn import(
+    caller: &Caller,
+    terminal: &Terminal,
+    files: &[PathBuf],
+    asked: &Asked,
+) -> Result<Imported, Failure> {
+    let body = body(asked);
+    let begun = caller.ask(&Request::send(Method::POST, "/v1/imports", "application/json", body)).await?.json()?;
+    let path = format!("/v1/imports/{}", begun.text_at("id"));
+    let done = run(caller, terminal, files, &path).await;
+    if done.is_err() {
+        // The server drops it by itself when it hears nothing; the reason is what matters here.
+        let _ = caller.request(&Request { method: Method::DELETE, ..Request::get(&path) }).await;
+    }
+    done
+}
+
+fn body(asked: &Asked) -> String {
+    let mut fields = vec![format!("\"timezone\":{}", quoted(asked.zone.name()))];
+    let given = [("map", &asked.map), ("source", &asked.source)];
+    fields.extend(given.iter().filter_map(|(key, value)| {
+        let value = value.as_ref()?;
+        Some(format!("\"{key}\":{}", quoted(value)))
+    }));
+    format!("{{{}}}", fields.join(","))
+}
+
+async fn run(caller: &Caller, terminal: &Terminal, files: &[PathBuf], path: &str) -> Result<Imported, Failure> {
+    let total = files.iter().map(|file| std::fs::metadata(file).map_or(0, |about| about.len())).sum();
+    let bar = terminal.bar(total, "uploading", true);
+    for (nth, file) in files.iter().enumerate() {
+        let name = file.display().to_string();
+        let request = Request { method: Method::PUT, ..Request::get(format!("{path}/files/{nth}")) };
+        let opened = tokio::fs::File::open(file).await.map_err(|error| Failure::file(file, &error))?;
+        let answer = caller.upload(&request.with("name", &name), pieces(opened, bar.clone())).await;
+        answer.inspect_err(|_| bar.finish_and_clear())?;
+    }
+    bar.finish_and_clear();
+    let receipt = commit(caller, terminal, path).await?;
+    Ok(imported(&receipt))
+}
+
+/// A file's bytes, as they are read.
+fn pieces(
+    file: tokio::fs::File,
+    bar: ProgressBar,
+) -> impl futures::Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+    use tokio::io::AsyncReadExt;
+    futures::stream::unfold(Some(file), move |file| {
+        let bar = bar.clone();
+        async move {
+            let mut file = file?;
+            let mut piece = Vec::with_capacity(READ_BYTES);
+            match (&mut file).take(READ_BYTES as u64).read_to_end(&mut piece).await {
+                Ok(0) => None,
+                Ok(read) => {
+                    bar.inc(read as u64);
+                    Some((Ok(Bytes::from(piece)), Some(file)))
+                }
+                Err(error) => Some((Err(error), None)),
+            }
+        }
+    })
+}
+
+/// Commits, and shows how far it is meanwhile.
+async fn commit(caller: &Caller, terminal: &Terminal, path: &str) -> Result<Json, Failure> {
+    let commit = Request::send(Method::POST, format!("{path}/commit"), "application/json", "");
+    let bar = terminal.bar(0, "importing", false);
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(LOOK_MILLIS));
+    let mut committing = std::pin::pin!(caller.ask(&commit));
+    let done = loop {
+        tokio::select! {
+            done = &mut committing => break done,
+            _ = ticks.tick() => {
+                if let Ok(answer) = caller.ask(&Request::get(path)).await
+                    && let Ok(at) = answer.json()
+                {
+                    // Every row is looked at twice.
+                    bar.set_length(at.whole_at("rows"));
+                    bar.set_position((at.whole_at("surveyed") + at.whole_at("written")) / 2);
+                    bar.set_message("rows");
+                }
+            }
+        }
+    };
+    bar.finish_and_clear();
+    done?.json()
+}
+
+fn imported(receipt: &Json) -> Imported {
+    let mut summary = Summary {
+        accepted: receipt.whole_at("accepted"),
+        duplicates: receipt.whole_at("duplicates"),
+        ..Summary::default()
+    };
+    let (mut listed, all) = (0, receipt.whole_at("rejected_count"));
+    for rejected in receipt.items_at("rejected") {
+        listed += 1;
+        summary.reject(rejected.text_at("code"), || {
+            let id = rejected.get("id").map(Json::shown).filter(|id| !id.is_empty());
+            let id = id.map_or_else(String::new, |id| format!(" {id}:"));
+            let (file, row) = (rejected.text_at("file"), rejected.whole_at("row"));
+            crate::render::table::printable(&format!("{file}:{row}:{id} {}", rejected.text_at("message")))
+        });
+    }
+    summary.unlisted = all.saturating_sub(listed);
+    let refused = receipt.items_at("files").iter().map(|file| {
+        let text = format!("{}: {} [{}]", file.text_at("file"), file.text_at("message"), file.text_at("code"));
+        crate::render::table::printable(&text)
+    });
+    Imported {
+        refused: refused.collect(),
+        corrected: receipt.whole_at("corrected"),
+        pages: receipt.whole_at("pages"),
+        summary,
+    }
+}
