@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tidemill_ingest::codec::native;
 use tidemill_ingest::on_events::{Producer, SendError, on_events};
-use tidemill_ingest::quarantine_store::QuarantineStore;
+use tidemill_ingest::quarantine_store::{QuarantineStore, Quarantined};
 use tidemill_schemas::event::SOURCE_DEFAULT;
 
 use crate::Api;
@@ -111,5 +111,18 @@ pub async fn quarantine(
     let limit = query.limit.unwrap_or(QUARANTINE_DEFAULT).clamp(1, QUARANTINE_MAX);
     let (items, next) = QuarantineStore::new(&api.context).list(&caller.tenant, after, limit).await?;
     let next = next.map(|next| URL_SAFE_NO_PAD.encode(next));
+    let items: Vec<Value> = items.iter().map(quarantined).collect();
     Ok(Json(json!({ "quarantined": items, "next": next })))
+}
+
+fn quarantined(held: &Quarantined) -> Value {
+    json!({
+        "received": held.received.to_string(),
+        "id": held.id,
+        "code": held.rejection.code,
+        "message": held.rejection.message,
+        "bytes": held.bytes,
+        "body": held.body,
+        "object": held.object,
+    })
 }

@@ -416,13 +416,11 @@ impl<'a> PageStore<'a> {
         Ok(corrected)
     }
 
-    /// The live events of a source's UTC day, by time and id.
+    /// The live events of a source's UTC day, given all of its pages, by time and id.
     ///
     /// # Errors
     /// The port's; [`Error::Invalid`] when a page is unreadable.
-    pub async fn events_of_day(&self, tenant: &Tenant, source: &str, day: Date) -> Result<Vec<Event>, Error> {
-        let set = self.pages(tenant, &[source.to_owned()], day, day).await?;
-        let Some(pages) = set.days.get(&day) else { return Ok(Vec::new()) };
+    pub async fn events_of_day(&self, pages: &[IndexedPage]) -> Result<Vec<Event>, Error> {
         let corrected = self.corrected(pages).await?;
         let mut events = Vec::new();
         let mut objects = std::pin::pin!(self.fetch(pages.iter().map(|page| &page.page).collect()));

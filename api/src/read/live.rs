@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use tidemill_ingest::manifest::IndexedPage;
 use tidemill_ingest::page_store::PageStore;
 use tidemill_ports::{Context, Error};
 use tidemill_schemas::calendar::Date;
@@ -10,6 +11,9 @@ use tidemill_schemas::event::Event;
 use tidemill_schemas::keys::Tenant;
 
 use crate::problem::Problem;
+
+/// Days whose pages are looked up together: each look-up reads the last entry of every shard's chain.
+const DAYS_AT_ONCE_MAX: usize = 256;
 
 /// The live events of one source, or of all, over UTC days; by source, day, time and id.
 pub async fn events(
@@ -26,19 +30,29 @@ pub async fn events(
         Some(source) => vec![source],
         None => pages.sources(&tenant).await?,
     };
-    let mut days = Vec::new();
+    let mut spans = Vec::new();
     for source in sources {
-        let dates = pages.page_days(&tenant, &source, first, last).await?.into_keys();
-        days.extend(dates.map(|date| (source.clone(), date)));
+        let dates: Vec<Date> = pages.page_days(&tenant, &source, first, last).await?.into_keys().collect();
+        for dates in dates.chunks(DAYS_AT_ONCE_MAX) {
+            spans.extend(dates.first().zip(dates.last()).map(|(first, last)| (source.clone(), *first, *last)));
+        }
     }
-    let of_day = move |(source, date): (String, Date)| {
-        let (context, tenant) = (context.clone(), tenant.clone());
+    let found = context.clone();
+    let pages_of = move |(source, first, last): (String, Date, Date)| {
+        let (context, tenant) = (found.clone(), tenant.clone());
         async move {
-            let events = PageStore::new(&context).events_of_day(&tenant, &source, date).await?;
+            let set = PageStore::new(&context).pages(&tenant, &[source], first, last).await?;
+            Ok::<_, Error>(stream::iter(set.days.into_values().map(Ok)))
+        }
+    };
+    let events_of = move |pages: Vec<IndexedPage>| {
+        let context = context.clone();
+        async move {
+            let events = PageStore::new(&context).events_of_day(&pages).await?;
             Ok::<_, Error>(stream::iter(events.into_iter().map(Ok)))
         }
     };
-    Ok(stream::iter(days).then(of_day).try_flatten())
+    Ok(stream::iter(spans).then(pages_of).try_flatten().and_then(events_of).try_flatten())
 }
 
 fn day(field: &str, text: &str) -> Result<Date, Problem> {

@@ -76,6 +76,10 @@ pub async fn put(client: &Client, terminal: &Terminal, name: &str, text: &str) -
     }
     for warning in answer.items_at("warnings") {
         let rendered = warning.get("rendered").and_then(Json::text).map_or_else(|| warning.shown(), str::to_owned);
+        // What the definition's text gives rise to was shown when it was checked.
+        if rendered.starts_with("warning[") {
+            continue;
+        }
         terminal.warn(&format!("{} {}", terminal.mark(Mark::Yellow, "warning"), rendered.trim_end()));
     }
     Ok(answer)

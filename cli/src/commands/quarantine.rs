@@ -5,9 +5,11 @@ use clap::{Args, Subcommand};
 use crate::client::Request;
 use crate::failure::Failure;
 use crate::json::Json;
-use crate::render::rows::Rows;
 use crate::render::table;
 use crate::session::Session;
+
+/// Characters of a body that a table shows.
+const BODY_CHARS_SHOWN_MAX: usize = 60;
 
 /// Look at events that were rejected
 #[derive(Debug, Args)]
@@ -18,7 +20,7 @@ pub struct Quarantine {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// List them, the latest first
+    /// List them, the oldest first
     Ls {
         /// How many at most
         #[arg(long, default_value_t = 100)]
@@ -43,10 +45,24 @@ impl Quarantine {
             terminal.say("nothing was rejected");
             return Ok(());
         };
-        terminal.print(&table::of_rows(&Rows::of(items), "", terminal.columns()))?;
+        let header = ["received", "id", "code", "why", "bytes", "body"].map(str::to_owned);
+        let lines: Vec<Vec<String>> = items.iter().map(line).collect();
+        let right = [false, false, false, false, true, false];
+        terminal.print(&table::of_texts(&header, &lines, &right, terminal.columns()))?;
         if answer.get("next").is_some_and(|next| *next != Json::Null) {
             terminal.say("there are more: raise --limit");
         }
         Ok(())
     }
+}
+
+/// One rejected event in a table; `--json` has all of its body.
+fn line(item: &Json) -> Vec<String> {
+    let body = item.text_at("body");
+    let start: String = body.chars().take(BODY_CHARS_SHOWN_MAX).collect();
+    let more = if start.len() < body.len() { "…" } else { "" };
+    let shown = |key: &str| item.get(key).map(Json::shown).unwrap_or_default();
+    let mut line = ["received", "id", "code", "message", "bytes"].map(shown).to_vec();
+    line.push(if start.is_empty() { shown("object") } else { start + more });
+    line
 }

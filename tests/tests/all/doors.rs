@@ -60,7 +60,7 @@ async fn a_bad_event_is_refused_by_its_code_and_harms_no_other() {
     }
     let listed = json(&world.must("GET", "/v1/quarantine?limit=1000", "").await);
     let listed = listed["quarantined"].as_array().cloned().unwrap_or_default();
-    let codes: Vec<_> = listed.iter().map(|item| item["rejection"]["code"].as_str().unwrap_or_default()).collect();
+    let codes: Vec<_> = listed.iter().map(|item| item["code"].as_str().unwrap_or_default()).collect();
     assert_eq!(codes, bad_lines().iter().map(|(_, code)| *code).collect::<Vec<_>>());
     world.settle_feed(&mut Random::of(1)).await;
     let lines = world.must("GET", "/v1/events", "").await;
