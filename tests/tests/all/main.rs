@@ -10,3 +10,4 @@ mod periods;
 mod runner;
 mod system;
 mod tidy;
+mod years;
