@@ -13,3 +13,4 @@ mod periods;
 mod runner;
 mod system;
 mod tidy;
+mod years;

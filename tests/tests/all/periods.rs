@@ -8,7 +8,7 @@ use tidemill_schemas::calendar::{self, Date, LONG_PERIODS, Period, Zone};
 use tidemill_schemas::definition::{Definition, parse};
 use tidemill_schemas::event::Event;
 use tidemill_schemas::request::Reason;
-use tidemill_schemas::time::{MICROS_PER_DAY, MICROS_PER_SECOND, Timestamp};
+use tidemill_schemas::time::{MICROS_PER_DAY, Timestamp};
 use tidemill_schemas::value::Value;
 use tidemill_tests::fault::Faults;
 use tidemill_tests::generator::{self, Random, line};
@@ -18,25 +18,25 @@ use tidemill_tests::world::{World, json};
 /// Faults per million calls, before and after their effect each.
 const FAULTS_PER_MILLION: u32 = 6_000;
 
-fn at(text: &str) -> Timestamp {
+pub(crate) fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap_or_else(|| panic!("{text} is no time"))
 }
 
-fn date(text: &str) -> Date {
+pub(crate) fn date(text: &str) -> Date {
     text.parse().unwrap_or_else(|_| panic!("{text} is no date"))
 }
 
-fn parsed(text: &str) -> Definition {
+pub(crate) fn parsed(text: &str) -> Definition {
     parse("any.yaml", text).unwrap_or_else(|why| panic!("{why:?}\n{text}"))[0].definition.clone()
 }
 
 /// The whole periods of a kind around the days from `first` to `last`.
-fn around(definition: &Definition, period: Period, first: Date, last: Date) -> (Date, Date) {
+pub(crate) fn around(definition: &Definition, period: Period, first: Date, last: Date) -> (Date, Date) {
     (period.first(first, definition.week_start), period.last(last, definition.week_start))
 }
 
 /// Each period's own span, within a span of whole ones.
-fn each(definition: &Definition, period: Period, (first, last): (Date, Date)) -> Vec<(Date, Date)> {
+pub(crate) fn each(definition: &Definition, period: Period, (first, last): (Date, Date)) -> Vec<(Date, Date)> {
     let mut all = Vec::new();
     let mut at = first;
     while at <= last {
@@ -48,7 +48,7 @@ fn each(definition: &Definition, period: Period, (first, last): (Date, Date)) ->
 }
 
 /// What the API says of a span by `every` must be what the oracle says.
-async fn assert_oracle(
+pub(crate) async fn assert_oracle(
     world: &World,
     definition: &Definition,
     copies: &[Event],
@@ -73,7 +73,7 @@ async fn assert_oracle(
 }
 
 /// A stored period must be whole, stand on the days there are, and say in its digest and detail what the oracle says.
-async fn assert_stored(world: &World, definition: &Definition, period: Period, (first, last): (Date, Date)) {
+pub(crate) async fn assert_stored(world: &World, definition: &Definition, period: Period, (first, last): (Date, Date)) {
     let stored = world.stored_periods(&definition.name, period, first, first).await;
     let days = world.stored(&definition.name, first, last).await;
     let days: BTreeMap<Date, _> = days.into_iter().map(|(date, (snapshot, _))| (date, snapshot)).collect();
@@ -188,7 +188,7 @@ metrics:
 by: [country]
 ";
 
-fn order(at: usize, time: Timestamp) -> Event {
+pub(crate) fn order(at: usize, time: Timestamp) -> Event {
     let text = |value: &str| Value::Text(value.to_owned());
     let amount = tidemill_schemas::decimal::Decimal::new(i128::try_from(at % 97).expect("small"), 1).expect("small");
     let properties = [
@@ -383,131 +383,4 @@ async fn a_late_look_goes_by_schedule_when_no_queue_keeps_it() {
     let (snapshot, _) = &world.stored_periods("orders", Period::Month, march().0, march().0).await[&march().0];
     assert_eq!(snapshot.header.missing, [date("2026-03-03")]);
     assert!(world.ports.requests.dead_letters(10).await.expect("memory reads").is_empty());
-}
-
-const YEARS: [(&str, &str, &str); 4] = [
-    ("utc", "UTC", "sunday"),
-    ("berlin", "Europe/Berlin", "monday"),
-    ("santiago", "America/Santiago", "sunday"),
-    ("lord_howe", "Australia/Lord_Howe", "monday"),
-];
-
-fn of_years((name, zone, week_start): (&str, &str, &str)) -> (Definition, String) {
-    let text = format!(
-        "insight: {name}\ntype: standard\nfrom: order\nmetrics:\n  n: count(*)\n  buyers: count(distinct user)\n  \
-         typical: quantile(amount, 0.5)\n  about: approx_count_distinct(user)\n  share: percent(amount > 3)\n\
-         by: [country]\ntop: 2\nrefresh: 12h\ntimezone: {zone}\nweek_start: {week_start}\n"
-    );
-    (parsed(&text), text)
-}
-
-/// The events of four years: most when they happen, some weeks late, many around midnights, clock changes and leap day.
-fn four_years(random: &mut Random, start: Timestamp, end: Timestamp) -> Vec<Event> {
-    let special = ["2024-02-29", "2024-03-31", "2024-04-07", "2024-10-27", "2024-12-31", "2026-09-06", "2026-10-04"];
-    let mut events = Vec::new();
-    for at_ in 0..420 {
-        let time = if random.chance(12) {
-            let midnight = Zone::utc().start_of(date(random.pick(&special)));
-            midnight.plus_micros(random.between(-14 * 3_600, 38 * 3_600) * MICROS_PER_SECOND)
-        } else {
-            start.plus_micros(random.between(0, end.micros() - start.micros()))
-        };
-        let late = if random.chance(15) { random.between(0, 90 * MICROS_PER_DAY) } else { 1_000 };
-        let first = order(at_, time);
-        let received = time.plus_micros(late);
-        if random.chance(8) {
-            let later = received.plus_micros(random.between(1, 200 * MICROS_PER_DAY));
-            let moved = time.plus_micros(random.between(-40, 40) * MICROS_PER_DAY / 10);
-            let moved = moved.min(later);
-            events.push(Event { rev: 1, received: later, time: moved, ..first.clone() });
-        }
-        events.push(Event { received, ..first });
-    }
-    events.sort_by_key(|event| event.received);
-    events
-}
-
-#[tokio::test]
-async fn four_years_of_ticks_doubled_and_lost_end_as_the_oracle_says() {
-    let (start, end) = (at("2024-01-02T00:00:00Z"), at("2027-12-30T00:00:00Z"));
-    let mut random = Random::of(2024);
-    let events = four_years(&mut random, start, end);
-    let mut world = World::new(start, 1);
-    let definitions: Vec<_> = YEARS.map(of_years).into();
-    for (definition, text) in &definitions {
-        world.apply(&definition.name, text).await;
-    }
-    let mut sent: Vec<Event> = Vec::new();
-    for event in &events {
-        if event.received > world.now() {
-            world.live_until(event.received, &mut random, 4).await;
-        }
-        let received = world.now();
-        world.send(&(line(event) + "\n")).await;
-        sent.push(Event { received, ..event.clone() });
-    }
-    // The last event after everything, so that whatever was lost is armed again.
-    world.live_until(at("2028-05-01T00:00:00Z"), &mut random, 4).await;
-    let last = order(9_999, world.now());
-    world.send(&(line(&last) + "\n")).await;
-    sent.push(last);
-    world.live_until(at("2029-02-01T00:00:00Z"), &mut random, 0).await;
-    let years = (date("2024-01-01"), date("2027-12-31"));
-    for (definition, _) in &definitions {
-        for period in LONG_PERIODS {
-            // From the first whole period on: what was before the first event was nobody's to roll up.
-            let first = period.first(years.0, definition.week_start);
-            let first =
-                if first < years.0 { calendar::next(period.last(years.0, definition.week_start)) } else { first };
-            let span = (first, period.last(years.1, definition.week_start));
-            for span in each(definition, period, span) {
-                assert_stored(&world, definition, period, span).await;
-            }
-            assert_oracle(&world, definition, &sent, Some(period), span).await;
-        }
-        assert_oracle(&world, definition, &sent, None, (date("2024-02-29"), date("2027-03-04"))).await;
-    }
-    let fired = |name: &str| world.firings.iter().filter(|(fired, _)| fired.ends_with(name)).count();
-    assert!(fired("rollup-month-Europe.Berlin") >= 40, "{}", fired("rollup-month-Europe.Berlin"));
-    let status = json(&world.must("GET", "/v1/status", "").await);
-    assert_eq!(status["partial_rollups"], 0, "{status}");
-    assert_one_late_event_touches_only_its_periods(world, definitions, sent).await;
-}
-
-async fn assert_one_late_event_touches_only_its_periods(
-    mut world: World,
-    definitions: Vec<(Definition, String)>,
-    mut sent: Vec<Event>,
-) {
-    let mut random = Random::of(1);
-    let before = all_versions(&world, &definitions).await;
-    let time = at("2025-06-15T12:00:00Z");
-    let late = Event { received: world.now(), ..order(20_000, time) };
-    world.send(&(line(&late) + "\n")).await;
-    sent.push(late);
-    let until = world.now().plus_seconds(3_600);
-    world.live_until(until, &mut random, 0).await;
-    for ((name, period, start), version) in all_versions(&world, &definitions).await {
-        let (definition, _) = definitions.iter().find(|(of, _)| of.name == name).expect("ours");
-        let day = definition.timezone.date_of(time);
-        let is_touched = (start..=period.last(start, definition.week_start)).contains(&day);
-        let expected = before[&(name.clone(), period, start)] + u64::from(is_touched);
-        assert_eq!(version, expected, "{name} {period:?} {start}");
-    }
-    for (definition, _) in &definitions {
-        assert_oracle(&world, definition, &sent, Some(Period::Year), (date("2025-01-01"), date("2025-12-31"))).await;
-    }
-}
-
-async fn all_versions(world: &World, definitions: &[(Definition, String)]) -> BTreeMap<(String, Period, Date), u64> {
-    let mut versions = BTreeMap::new();
-    for (definition, _) in definitions {
-        for period in LONG_PERIODS {
-            let stored = world.stored_periods(&definition.name, period, date("2024-01-01"), date("2027-12-31")).await;
-            for (start, (snapshot, _)) in stored {
-                versions.insert((definition.name.clone(), period, start), snapshot.header.version);
-            }
-        }
-    }
-    versions
 }

@@ -47,7 +47,8 @@ proptest! {
     fn merging_is_what_one_day_of_all_events_would_be(
         a in rows(), b in rows(), c in rows(), piece in 0usize..40, by in 0usize..3,
     ) {
-        let plan = plan(&[[].as_slice(), &["country"], &["kind", "country"]][by]);
+        let columns: [&[&str]; 3] = [&[], &["country"], &["kind", "country"]];
+        let plan = plan(columns[by]);
         let all: Vec<Row> = a.iter().chain(&b).chain(&c).cloned().collect();
         let whole = cells(&plan, &all);
         let parts: Vec<Content> = [&a, &b, &c].iter().enumerate()
@@ -103,7 +104,7 @@ fn long_sets_are_merged_where_they_lie() {
 fn states_of_another_definition_and_damage_are_refused() {
     let (plan, other) = (plan(&[]), Plan::new(&definition(vec![], &[], "UTC")));
     let day = content(&day_of(&plan, 0, 3, 1), 0);
-    let refused = merge(&other, &[day.clone()], &spill()).unwrap_err();
+    let refused = merge(&other, std::slice::from_ref(&day), &spill()).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
     let cut = Content::of(day.piece(0, 10).unwrap());
     assert_eq!(merge(&plan, &[cut], &spill()).unwrap_err().kind(), io::ErrorKind::InvalidData);
