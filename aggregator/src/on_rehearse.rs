@@ -22,7 +22,8 @@ use crate::plan::Plan;
 /// [`Error::Invalid`] with the definition's own trouble; the port's.
 pub async fn on_rehearse(context: &Context, tenant: &Tenant, definitions: &[Applied], day: Date) -> Result<u64, Error> {
     let began = context.clock.now();
-    let jobs: Vec<Job> = definitions.iter().enumerate().map(|(at, applied)| job(context, tenant, at, applied, day)).collect();
+    let jobs: Vec<Job> =
+        definitions.iter().enumerate().map(|(at, applied)| job(context, tenant, at, applied, day)).collect();
     if jobs.is_empty() {
         return Ok(0);
     }

@@ -127,9 +127,7 @@ fn series<'w>(work: &'w Work, tenant: &'w Tenant) -> Series<'w> {
 async fn still_wanted(context: &Context, work: &Work, tenant: &Tenant) -> Result<(), Failure> {
     match DefinitionStore::new(context).of(tenant, &work.request.insight, &work.request.fingerprint).await? {
         Some(held) if held.rank == work.held.rank => Ok(()),
-        Some(_) => {
-            Err(Failure::Again("the definition was applied again meanwhile".to_owned()))
-        }
+        Some(_) => Err(Failure::Again("the definition was applied again meanwhile".to_owned())),
         None => Err(Failure::Stale),
     }
 }

@@ -100,7 +100,11 @@ impl Local {
 
     /// Goes on with backfills that a process which is gone was working on. This one has the project alone.
     async fn reopen(&self) -> Result<(), Failure> {
-        self.reopened.get_or_try_init(|| on_wave::reopen(&self.context)).await.map(|_| ()).map_err(|error| failure(&error))
+        self.reopened
+            .get_or_try_init(|| on_wave::reopen(&self.context))
+            .await
+            .map(|_| ())
+            .map_err(|error| failure(&error))
     }
 
     /// Serves until `shutdown`, doing what is due meanwhile.

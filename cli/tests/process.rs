@@ -228,7 +228,8 @@ fn four_years() -> String {
         for number in 0..4 {
             let time = format!("{year}-{month:02}-{date:02}T{:02}:15:00Z", (day + 5 * number) % 24);
             let actor = (day * 7 + number) % 23;
-            text += &format!("{{\"id\":\"{day}-{number}\",\"name\":\"e\",\"actor\":\"a{actor}\",\"time\":\"{time}\"}}\n");
+            text +=
+                &format!("{{\"id\":\"{day}-{number}\",\"name\":\"e\",\"actor\":\"a{actor}\",\"time\":\"{time}\"}}\n");
         }
     }
     text
@@ -261,7 +262,10 @@ fn a_backfill_of_four_years_killed_ten_times_ends_as_one_that_was_not() {
     let server = Server::start(here);
     // The client that watches is as dead as its server.
     let mut command = tidemill(here);
-    command.args(["backfill", "--all", "--budget", &KILLED_BUDGET.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(["backfill", "--all", "--budget", &KILLED_BUDGET.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut watching = command.spawn().expect("it starts");
     while !run(here, "backfill status").status.success() {
         assert!(watching.try_wait().expect("it is ours").is_none(), "it ended before it had begun a backfill");

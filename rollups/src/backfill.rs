@@ -211,7 +211,8 @@ impl Backfill {
         let groups = self.groups();
         for kind in PHASES {
             // A period that holds the first day may begin in the stretch before.
-            let from = if kind.is_day() { first } else { kind.first(first, WeekStart::Sunday).yesterday().unwrap_or(first) };
+            let from =
+                if kind.is_day() { first } else { kind.first(first, WeekStart::Sunday).yesterday().unwrap_or(first) };
             for (from, to) in stretches(kind, from, last) {
                 units.extend(groups.iter().filter_map(|group| self.unit(kind, from, to, group)));
             }

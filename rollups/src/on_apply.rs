@@ -5,7 +5,9 @@
 //! answering, and a backfill computes the same days for the new one. Definition and backfill are written together.
 
 use tidemill_aggregator::activity_store::ActivityStore;
-use tidemill_aggregator::definition_store::{Answering, Applied, DEFINITION_FORMAT, DefinitionStore, Held, replacement};
+use tidemill_aggregator::definition_store::{
+    Answering, Applied, DEFINITION_FORMAT, DefinitionStore, Held, replacement,
+};
 use tidemill_ports::{Condition, Context, Effect, Error, Write};
 use tidemill_schemas::definition::Definition;
 use tidemill_schemas::fingerprint::fingerprint;
@@ -55,7 +57,12 @@ pub struct Effective {
 ///
 /// # Errors
 /// The port's; [`Error::Conflict`] when another one was applied at the same time. Applying again is safe.
-pub async fn on_apply(context: &Context, tenant: &Tenant, definition: &Definition, text: &str) -> Result<Effective, Error> {
+pub async fn on_apply(
+    context: &Context,
+    tenant: &Tenant,
+    definition: &Definition,
+    text: &str,
+) -> Result<Effective, Error> {
     let store = DefinitionStore::new(context);
     let before = store.get(tenant, &definition.name).await?;
     let fingerprint = fingerprint(definition);

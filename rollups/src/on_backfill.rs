@@ -14,7 +14,9 @@ use tidemill_ports::{Context, Error};
 use tidemill_schemas::calendar::{Date, Zone};
 use tidemill_schemas::keys::Tenant;
 
-use crate::backfill::{BACKFILL_FORMAT, BACKFILL_INSIGHTS_MAX, Backfill, Load, MonthLoad, Part, UNIT_INSIGHTS_MAX, Unit};
+use crate::backfill::{
+    BACKFILL_FORMAT, BACKFILL_INSIGHTS_MAX, Backfill, Load, MonthLoad, Part, UNIT_INSIGHTS_MAX, Unit,
+};
 use crate::backfill_store::{self, BackfillStore};
 use crate::estimate::{self, Estimate, Rehearsed};
 use crate::on_wave;
@@ -60,7 +62,8 @@ pub async fn plan(context: &Context, tenant: &Tenant, ask: &Ask) -> Result<(Back
     let definitions = wanted(context, tenant, ask).await?;
     if definitions.len() > BACKFILL_INSIGHTS_MAX {
         let found = definitions.len();
-        let message = format!("{found} insights in one backfill, at most {BACKFILL_INSIGHTS_MAX} can be; name some of them");
+        let message =
+            format!("{found} insights in one backfill, at most {BACKFILL_INSIGHTS_MAX} can be; name some of them");
         return Err(BackfillError::TooMuch(message));
     }
     let mut parts = Vec::new();
@@ -260,8 +263,11 @@ pub async fn estimate(
             .cloned()
             .collect();
         if let Some((day, rows)) = typical_day(context, tenant, part(&leader), leader).await? {
+            // Once to warm up, once to measure, and once where there is nothing.
+            on_rehearse(context, tenant, &group, day).await?;
             let micros = on_rehearse(context, tenant, &group, day).await?;
-            rehearsed = Some(Rehearsed { day, rows, insights: group.len(), micros });
+            let empty_micros = on_rehearse(context, tenant, &group, Date::constant(1, 1, 2)).await?;
+            rehearsed = Some(Rehearsed { day, rows, insights: group.len(), micros, empty_micros });
         }
     }
     Ok(estimate::estimate(&backfill.units(), rehearsed, budget))
@@ -289,7 +295,8 @@ async fn typical_day(
 
 /// What the pages of the parts' sources hold, month by month.
 async fn loads(context: &Context, tenant: &Tenant, parts: &[Part]) -> Result<Vec<Load>, Error> {
-    let (Some(first), Some(last)) = (parts.iter().map(|part| part.first).min(), parts.iter().map(|part| part.last).max())
+    let (Some(first), Some(last)) =
+        (parts.iter().map(|part| part.first).min(), parts.iter().map(|part| part.last).max())
     else {
         return Ok(Vec::new());
     };

@@ -80,13 +80,7 @@ pub async fn step(context: &Context, tenant: &Tenant, id: &str, mut seen: Seen) 
     Err(Error::Conflict(format!("others kept stepping the backfill {id}")))
 }
 
-async fn read_reports(
-    context: &Context,
-    tenant: &Tenant,
-    id: &str,
-    wave: &Wave,
-    seen: &mut Seen,
-) -> Result<(), Error> {
+async fn read_reports(context: &Context, tenant: &Tenant, id: &str, wave: &Wave, seen: &mut Seen) -> Result<(), Error> {
     let requests = RequestStore::new(context);
     // Nobody reports what was never sent.
     for lease in wave.leases.iter().filter(|lease| lease.sent) {

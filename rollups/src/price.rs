@@ -29,8 +29,11 @@ pub const LAMBDA_GIB_SECOND: Price =
 pub const LAMBDA_INVOCATION: Price =
     Price { dollars_per_million: 0.20, of: "invocations", source: "aws.amazon.com/lambda/pricing" };
 /// A write of up to 1 KB to DynamoDB on demand; within a transaction it counts twice.
-pub const TABLE_WRITE: Price =
-    Price { dollars_per_million: 0.625, of: "write request units", source: "aws.amazon.com/dynamodb/pricing/on-demand" };
+pub const TABLE_WRITE: Price = Price {
+    dollars_per_million: 0.625,
+    of: "write request units",
+    source: "aws.amazon.com/dynamodb/pricing/on-demand",
+};
 /// A read of up to 4 KB from DynamoDB on demand.
 pub const TABLE_READ: Price =
     Price { dollars_per_million: 0.125, of: "read request units", source: "aws.amazon.com/dynamodb/pricing/on-demand" };

@@ -40,15 +40,13 @@ impl Costs {
         let sum = |of: &dyn Fn(&Spent) -> f64| all().map(of).sum::<f64>();
         let (rows, days) = (|spent: &Spent| spent.amount.rows as f64, |spent: &Spent| spent.amount.days as f64);
         let micros = |spent: &Spent| spent.micros as f64;
-        let (rr, rd, dd) = (
-            sum(&|s| rows(s) * rows(s)),
-            sum(&|s| rows(s) * days(s)),
-            sum(&|s| days(s) * days(s)),
-        );
+        let (rr, rd, dd) = (sum(&|s| rows(s) * rows(s)), sum(&|s| rows(s) * days(s)), sum(&|s| days(s) * days(s)));
         let (rm, dm) = (sum(&|s| rows(s) * micros(s)), sum(&|s| days(s) * micros(s)));
         let determinant = rr * dd - rd * rd;
-        let (mut row, mut day) =
-            ((rm * dd - dm * rd) / determinant.max(f64::MIN_POSITIVE), (dm * rr - rm * rd) / determinant.max(f64::MIN_POSITIVE));
+        let (mut row, mut day) = (
+            (rm * dd - dm * rd) / determinant.max(f64::MIN_POSITIVE),
+            (dm * rr - rm * rd) / determinant.max(f64::MIN_POSITIVE),
+        );
         // Months too much alike tell the two apart by chance only.
         let is_clear = determinant > 0.01 * rr * dd;
         if !is_clear || !row.is_finite() || !day.is_finite() || row < 0.0 || day < 0.0 {

@@ -166,7 +166,10 @@ mod tests {
     #[test]
     fn flags_become_the_body() {
         let body = |words: &[&str]| parsed(words).expect("valid").body();
-        assert_eq!(body(&["--all"]), r#"{"insights":null,"from":null,"to":null,"months":null,"budget":null,"dry_run":false}"#);
+        assert_eq!(
+            body(&["--all"]),
+            r#"{"insights":null,"from":null,"to":null,"months":null,"budget":null,"dry_run":false}"#
+        );
         assert_eq!(
             body(&["revenue", "--from", "2026-01", "--budget", "2", "--dry-run"]),
             r#"{"insights":["revenue"],"from":"2026-01","to":null,"months":null,"budget":2,"dry_run":true}"#

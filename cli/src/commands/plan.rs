@@ -64,7 +64,8 @@ impl Planned {
 
     /// The plan as a table.
     pub fn table(&self, terminal: &Terminal) -> String {
-        let header = ["", "insight", "change", "strategy", "days", "periods", "takes", "on AWS", "why"].map(str::to_owned);
+        let header =
+            ["", "insight", "change", "strategy", "days", "periods", "takes", "on AWS", "why"].map(str::to_owned);
         let line = |change: &Json| {
             let sign = match change.text_at("change") {
                 "create" => "+",
@@ -89,7 +90,12 @@ impl Planned {
             ]
         };
         let lines: Vec<Vec<String>> = self.insights.iter().map(line).collect();
-        table::of_texts(&header, &lines, &[false, false, false, false, true, true, true, true, false], terminal.columns())
+        table::of_texts(
+            &header,
+            &lines,
+            &[false, false, false, false, true, true, true, true, false],
+            terminal.columns(),
+        )
     }
 }
 

@@ -103,7 +103,15 @@ impl Query {
         let (from, to) = (self.from.as_deref().map(first_day), self.to.as_deref().map(first_day));
         let (every, last, filter) = (self.every.clone(), self.last.clone(), self.filter.clone());
         let by = (!self.by.is_empty()).then(|| self.by.join(","));
-        let given = [("from", from), ("to", to), ("last", last), ("every", every), ("by", by), ("where", filter), ("fingerprint", self.fingerprint.clone())];
+        let given = [
+            ("from", from),
+            ("to", to),
+            ("last", last),
+            ("every", every),
+            ("by", by),
+            ("where", filter),
+            ("fingerprint", self.fingerprint.clone()),
+        ];
         for (key, value) in given.into_iter().filter_map(|(key, value)| Some((key, value?))) {
             request = request.with(key, value);
         }

@@ -32,7 +32,8 @@ fn day_before(day: &str) -> String {
     date(day).yesterday().expect("not the first day there is").to_string()
 }
 
-const SUMS: &str = "insight: orders\ntype: standard\nfrom: order\nmetrics:\n  n: count(*)\n  total: sum(amount)\nby: [country]\n";
+const SUMS: &str =
+    "insight: orders\ntype: standard\nfrom: order\nmetrics:\n  n: count(*)\n  total: sum(amount)\nby: [country]\n";
 const BUYERS: &str = "insight: buyers\ntype: standard\nfrom: order\nmetrics:\n  buyers: count(distinct actor)\n  middle: quantile(amount, 0.5)\ntimezone: Asia/Kolkata\n";
 /// Another meaning for `orders`.
 const EDITED: &str = "insight: orders\ntype: standard\nfrom: order\nwhere: country != 'IN'\nmetrics:\n  n: count(*)\n  total: sum(amount)\n  buyers: count(distinct actor)\nby: [country]\n";
@@ -151,7 +152,8 @@ async fn check(world: &World, definition: &Definition, events: &[Event]) {
 
 fn differences(definition: &Definition, events: &[Event], body: &str) -> Vec<String> {
     let every = Some(tidemill_schemas::calendar::Period::Day);
-    let question = Question { first: date(FIRST), last: date(LAST), every, by: Vec::new(), top: definition.top as usize };
+    let question =
+        Question { first: date(FIRST), last: date(LAST), every, by: Vec::new(), top: definition.top as usize };
     let expected = answer(definition, events, &question).expect("it adds up");
     compare::differences(definition, &expected, body)
 }
@@ -239,7 +241,8 @@ async fn finish(world: &mut World, random: &mut Random) {
 async fn cancelled_it_leases_nothing_new_and_goes_on_when_resumed() {
     let mut world = filled(&history(&mut Random::of(7), 60), Faults::none()).await;
     begin(&world, 1).await;
-    let id = json(&world.must("GET", "/v1/backfills", "").await)["backfills"][0]["id"].as_str().expect("an id").to_owned();
+    let id =
+        json(&world.must("GET", "/v1/backfills", "").await)["backfills"][0]["id"].as_str().expect("an id").to_owned();
     let status = json(&world.must("DELETE", &format!("/v1/backfills/{id}"), "").await);
     assert_eq!(status["state"], "cancelled", "{status}");
     world.settle(&mut Random::of(1)).await;

@@ -57,8 +57,7 @@ fn finish(terminal: &Terminal, status: &Json, elapsed: Duration) -> Result<(), F
         let rate = count((done as u128 * 1_000 / elapsed.as_millis().max(1)).try_into().unwrap_or(u64::MAX));
         let mark = terminal.mark(Mark::Green, "computed");
         let periods = status.whole_at("periods_done");
-        let periods =
-            if periods == 0 { String::new() } else { format!(" and {}", counted(periods, "longer period")) };
+        let periods = if periods == 0 { String::new() } else { format!(" and {}", counted(periods, "longer period")) };
         terminal.say(&format!("{mark} {}{periods} in {took} ({rate} days a second)", counted(done, "day")));
         return Ok(());
     }
