@@ -35,10 +35,7 @@ pub async fn reading(api: &Api, tenant: &Tenant, name: &str, fingerprint: Option
             Ok(Reading { held: Held { applied, rank: held.rank, answering: None }, reason: Some(reason.to_owned()) })
         }
         None => {
-            let reason = match catching_up(api, tenant, &held).await? {
-                Some(progress) => Some(told(&progress)),
-                None => None,
-            };
+            let reason = catching_up(api, tenant, &held).await?.map(|progress| told(&progress));
             Ok(Reading { held: held.reading(), reason })
         }
     }

@@ -25,6 +25,8 @@ pub struct Rehearsed {
     pub insights: usize,
     /// Microseconds of the pass.
     pub micros: u64,
+    /// Microseconds of a pass over no pages at all: what every unit costs beside its days.
+    pub empty_micros: u64,
 }
 
 /// What a backfill will take.
@@ -50,7 +52,8 @@ pub struct Estimate {
 pub fn estimate(units: &[Unit], rehearsed: Option<Rehearsed>, budget: u32) -> Estimate {
     let total = units.iter().fold(Amount::default(), |sum, unit| sum.plus(unit.amount));
     let costs = costs(rehearsed);
-    let engine_seconds = costs.of(total) / 1e6;
+    let empty_micros = rehearsed.map_or(0, |day| day.empty_micros);
+    let engine_seconds = (costs.of(total) + empty_micros as f64 * units.len() as f64) / 1e6;
     let budget = f64::from(budget.max(1));
     let at_most = units.len().max(1) as f64;
     Estimate {
@@ -66,10 +69,10 @@ pub fn estimate(units: &[Unit], rehearsed: Option<Rehearsed>, budget: u32) -> Es
 
 /// One day gives one equation: what a day costs beside its rows is taken to be what [`DAY_ROWS`] rows cost.
 fn costs(rehearsed: Option<Rehearsed>) -> Costs {
-    let Some(Rehearsed { rows, insights, micros, .. }) = rehearsed else {
+    let Some(Rehearsed { rows, insights, micros, empty_micros, .. }) = rehearsed else {
         return Costs { row: 0.0, day: PUBLISH_DAY_MICROS, fold: PUBLISH_DAY_MICROS * FOLD_DAYS };
     };
-    let row = micros as f64 / insights.max(1) as f64 / (rows as f64 + DAY_ROWS);
+    let row = micros.saturating_sub(empty_micros) as f64 / insights.max(1) as f64 / (rows as f64 + DAY_ROWS);
     let day = row * DAY_ROWS + PUBLISH_DAY_MICROS;
     Costs { row, day, fold: day * FOLD_DAYS }
 }

@@ -263,8 +263,11 @@ pub async fn estimate(
             .cloned()
             .collect();
         if let Some((day, rows)) = typical_day(context, tenant, part(&leader), leader).await? {
+            // Once to warm up, once to measure, and once where there is nothing.
+            on_rehearse(context, tenant, &group, day).await?;
             let micros = on_rehearse(context, tenant, &group, day).await?;
-            rehearsed = Some(Rehearsed { day, rows, insights: group.len(), micros });
+            let empty_micros = on_rehearse(context, tenant, &group, Date::constant(1, 1, 2)).await?;
+            rehearsed = Some(Rehearsed { day, rows, insights: group.len(), micros, empty_micros });
         }
     }
     Ok(estimate::estimate(&backfill.units(), rehearsed, budget))
