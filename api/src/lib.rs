@@ -6,6 +6,7 @@
 mod access;
 mod backfills;
 mod events;
+mod export;
 mod imports;
 mod insights;
 mod keys;
@@ -13,6 +14,7 @@ mod openapi;
 mod plan;
 mod problem;
 mod read;
+mod sql;
 mod status;
 
 use std::sync::Arc;
@@ -45,6 +47,8 @@ pub fn router(context: Arc<Context>, open: bool) -> Router {
     let api = Api { context, open, sending: Arc::new(Semaphore::new(EVENT_REQUESTS_MAX)), imports: Arc::default() };
     Router::new()
         .route("/v1/events", post(events::send).get(events::export))
+        .route("/v1/events/days", get(export::days))
+        .route("/v1/events/parquet", get(export::parquet))
         .route("/v1/imports", post(imports::begin))
         .route("/v1/imports/{id}", get(imports::progress).delete(imports::abandon))
         .route("/v1/imports/{id}/files/{nth}", axum::routing::put(imports::upload))
@@ -62,6 +66,7 @@ pub fn router(context: Arc<Context>, open: bool) -> Router {
         .route("/v1/backfills/{id}/resume", post(backfills::resume))
         .route("/v1/keys", get(keys::list).post(keys::add))
         .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
+        .route("/v1/sql", get(sql::sql))
         .route("/v1/status", get(status::status))
         .route("/healthz", get(status::healthz))
         .route("/metrics", get(status::metrics))

@@ -8,6 +8,7 @@ use parquet::errors::ParquetError;
 
 pub mod build;
 pub mod columns;
+pub mod export;
 pub mod find;
 pub mod read;
 pub mod records;

@@ -26,6 +26,8 @@ pub struct Faults {
     after_per_million: AtomicU64,
     state: Mutex<u64>,
     calls: AtomicU64,
+    /// From which call on everything fails, and whether that call still has its effect.
+    death: Mutex<Option<(u64, bool)>>,
 }
 
 /// What happens to a call.
@@ -44,12 +46,24 @@ impl Faults {
             after_per_million: AtomicU64::new(after_per_million.into()),
             state: Mutex::new(seed),
             calls: AtomicU64::new(0),
+            death: Mutex::new(None),
         })
     }
 
     /// Never fails.
     pub fn none() -> Arc<Faults> {
         Faults::new(0, 0, 0)
+    }
+
+    /// Whoever calls dies at its nth call from now, counted from 0: from then on nothing has an effect. `after`: that
+    /// one call still has.
+    pub fn die_at(&self, nth: u64, after: bool) {
+        *self.death.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.calls() + 1 + nth, after));
+    }
+
+    /// Takes the death back.
+    pub fn live_again(&self) {
+        *self.death.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// From now on nothing fails.
@@ -80,6 +94,13 @@ impl Faults {
     }
 
     fn fate(&self) -> Fate {
+        if let Some((at, after)) = *self.death.lock().unwrap_or_else(PoisonError::into_inner) {
+            match self.calls().cmp(&at) {
+                std::cmp::Ordering::Less => {}
+                std::cmp::Ordering::Equal if after => return Fate::FailsAfter,
+                _ => return Fate::FailsBefore,
+            }
+        }
         let before = self.before_per_million.load(Ordering::SeqCst);
         let after = self.after_per_million.load(Ordering::SeqCst);
         if before + after == 0 {

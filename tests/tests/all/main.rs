@@ -4,6 +4,8 @@ mod conformance;
 mod day;
 mod doors;
 mod golden;
+mod hostile;
+mod imports;
 mod local;
 mod oracle;
 mod runner;
