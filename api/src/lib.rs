@@ -6,6 +6,7 @@
 mod access;
 mod backfills;
 mod events;
+mod export;
 mod imports;
 mod insights;
 mod keys;
@@ -15,6 +16,7 @@ mod plan;
 mod problem;
 mod read;
 pub mod render;
+mod sql;
 mod status;
 
 use std::sync::Arc;
@@ -47,6 +49,8 @@ pub fn router(context: Arc<Context>, open: bool) -> Router {
     let api = Api { context, open, sending: Arc::new(Semaphore::new(EVENT_REQUESTS_MAX)), imports: Arc::default() };
     Router::new()
         .route("/v1/events", post(events::send).get(events::export))
+        .route("/v1/events/days", get(export::days))
+        .route("/v1/events/parquet", get(export::parquet))
         .route("/v1/imports", post(imports::begin))
         .route("/v1/imports/{id}", get(imports::progress).delete(imports::abandon))
         .route("/v1/imports/{id}/files/{nth}", axum::routing::put(imports::upload))
@@ -64,6 +68,7 @@ pub fn router(context: Arc<Context>, open: bool) -> Router {
         .route("/v1/backfills/{id}/resume", post(backfills::resume))
         .route("/v1/keys", get(keys::list).post(keys::add))
         .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
+        .route("/v1/sql", get(sql::sql))
         .route("/v1/status", get(status::status))
         .route("/v1/clean", post(status::clean))
         .route("/healthz", get(status::healthz))

@@ -53,9 +53,27 @@ fn routes() -> Vec<Route> {
             ..route("/v1/events", "get", "read", "The live events, one JSON object per line")
         },
         Route {
+            query: &[("from", "first UTC day"), ("to", "last UTC day"), ("source", "one source")],
+            ..route("/v1/events/days", "get", "read", "The sources and UTC days that have events")
+        },
+        Route {
+            query: &[("source", "a source"), ("day", "a UTC day")],
+            ..route("/v1/events/parquet", "get", "read", "A source's live events of a UTC day, as Parquet")
+        },
+        Route {
             query: &[("limit", "events at most"), ("cursor", "`next` of the answer before")],
             ..route("/v1/quarantine", "get", "admin", "Refused events with the reason")
         },
+        Route { takes: "application/json", ..route("/v1/imports", "post", "write", "Open an import of Parquet files") },
+        route("/v1/imports/{id}", "get", "write", "How far an import is"),
+        route("/v1/imports/{id}", "delete", "write", "Drop an import that is not committed"),
+        Route {
+            takes: "application/vnd.apache.parquet",
+            query: &[("name", "the file's name, for messages")],
+            ..route("/v1/imports/{id}/files/{nth}", "put", "write", "Upload a Parquet file of an import")
+        },
+        route("/v1/imports/{id}/commit", "post", "write", "Commit an import: all of its rows, or none"),
+        route("/v1/sql", "get", "read", "Views for DuckDB over the pages"),
         Route { takes: "application/json", ..route("/v1/plan", "post", "read", "What applying files would change") },
         route("/v1/insights", "get", "read", "Every insight"),
         route("/v1/insights/{name}", "get", "read", "An insight with its text"),

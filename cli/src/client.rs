@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, header};
 use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use tower::ServiceExt;
 
 use crate::failure::Failure;
@@ -242,6 +243,33 @@ impl Caller {
         Ok(response)
     }
 
+    /// The answer's body as it comes, of any length. A status of 400 or more is a failure.
+    pub async fn download(&self, request: &Request) -> Result<BoxStream<'static, std::io::Result<Bytes>>, Failure> {
+        let (status, body): (u16, BoxStream<'static, std::io::Result<Bytes>>) = match &self.door {
+            Door::Remote { base, http } => {
+                let mut call = http.request(request.method.clone(), format!("{base}{}", request.target()));
+                if let Some(key) = &self.key {
+                    call = call.header(header::AUTHORIZATION, format!("Bearer {key}"));
+                }
+                let response = call.send().await.map_err(|error| unreachable(base, &error))?;
+                (response.status().as_u16(), response.bytes_stream().map_err(std::io::Error::other).boxed())
+            }
+            Door::Router(router) => {
+                let call = axum::http::Request::builder().method(request.method.clone()).uri(request.target());
+                let call = call.body(Body::empty());
+                let call = call.map_err(|error| Failure::input("TM0908", format!("not a valid request: {error}")))?;
+                let response = router.clone().oneshot(call).await.map_err(|never| match never {})?;
+                let (parts, body) = response.into_parts();
+                (parts.status.as_u16(), body.into_data_stream().map_err(std::io::Error::other).boxed())
+            }
+        };
+        if status >= 400 {
+            let body: Vec<Bytes> = body.try_collect().await.map_err(|error| broken_off(&error))?;
+            return Err(Failure::of_response(status, &body.concat()));
+        }
+        Ok(body)
+    }
+
     async fn request_once(&self, request: &Request) -> Result<Response, Failure> {
         match &self.door {
             Door::Remote { base, http } => self.over_http(base, http, request).await,
@@ -293,6 +321,11 @@ impl Caller {
         let body = body.map_err(|error| Failure::failed("TM0904", format!("the answer broke off: {error}")))?;
         Ok(Response { status: parts.status.as_u16(), headers: parts.headers, body })
     }
+}
+
+/// A body that ended before its end.
+pub fn broken_off(error: &std::io::Error) -> Failure {
+    Failure::failed("TM0904", format!("the answer broke off: {error}"))
 }
 
 fn remote(base: &str) -> Result<Door, Failure> {

@@ -23,6 +23,7 @@ pub mod query;
 pub mod schema;
 pub mod send;
 pub mod show;
+pub mod sql;
 pub mod up;
 
 /// What to do.
@@ -56,6 +57,8 @@ pub enum Command {
     Backfill(backfill::Backfill),
     /// Write events out as NDJSON
     Export(export::Export),
+    /// Print views that DuckDB runs over the pages
+    Sql(sql::Sql),
     /// Look at events that were rejected
     Quarantine(quarantine::Quarantine),
     /// Make, list and revoke keys for a server that others can reach
@@ -86,6 +89,7 @@ impl Command {
             Command::Query(command) => command.run(session).await,
             Command::Backfill(command) => command.run(session).await,
             Command::Export(command) => command.run(session).await,
+            Command::Sql(command) => command.run(session).await,
             Command::Quarantine(command) => command.run(session).await,
             Command::Keys(command) => command.run(session).await,
             Command::Doctor(command) => command.run(session).await,

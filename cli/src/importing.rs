@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use axum::http::Method;
 use bytes::Bytes;
-use futures::StreamExt;
 use indicatif::ProgressBar;
 use tidemill_schemas::calendar::Zone;
 

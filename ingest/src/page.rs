@@ -9,6 +9,7 @@ use parquet::errors::ParquetError;
 pub mod build;
 pub mod columns;
 pub mod delivery;
+pub mod export;
 pub mod find;
 pub mod read;
 pub mod records;

@@ -28,6 +28,8 @@ pub struct Faults {
     calls: AtomicU64,
     /// The one call that fails, counted from 1, and whether after its effect.
     only: Mutex<Option<(u64, bool)>>,
+    /// From which call on everything fails, and whether that call still has its effect.
+    death: Mutex<Option<(u64, bool)>>,
 }
 
 /// What happens to a call.
@@ -47,6 +49,7 @@ impl Faults {
             state: Mutex::new(seed),
             calls: AtomicU64::new(0),
             only: Mutex::new(None),
+            death: Mutex::new(None),
         })
     }
 
@@ -58,6 +61,17 @@ impl Faults {
     /// Of the calls from now on, the `call`th fails once, before or after its effect.
     pub fn fail_once(&self, call: u64, is_after: bool) {
         *self.only.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.calls() + call, is_after));
+    }
+
+    /// Whoever calls dies at its nth call from now, counted from 0: from then on nothing has an effect. `after`: that
+    /// one call still has.
+    pub fn die_at(&self, nth: u64, after: bool) {
+        *self.death.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.calls() + 1 + nth, after));
+    }
+
+    /// Takes the death back.
+    pub fn live_again(&self) {
+        *self.death.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// From now on nothing fails.
@@ -92,6 +106,13 @@ impl Faults {
             Some((call, false)) if call == self.calls() => return Fate::FailsBefore,
             Some((call, true)) if call == self.calls() => return Fate::FailsAfter,
             _ => {}
+        }
+        if let Some((at, after)) = *self.death.lock().unwrap_or_else(PoisonError::into_inner) {
+            match self.calls().cmp(&at) {
+                std::cmp::Ordering::Less => {}
+                std::cmp::Ordering::Equal if after => return Fate::FailsAfter,
+                _ => return Fate::FailsBefore,
+            }
         }
         let before = self.before_per_million.load(Ordering::SeqCst);
         let after = self.after_per_million.load(Ordering::SeqCst);

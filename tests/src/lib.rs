@@ -7,4 +7,5 @@ pub mod fault;
 pub mod generator;
 pub mod memory;
 pub mod oracle;
+pub mod tables;
 pub mod world;

@@ -4,6 +4,7 @@
 //! at random, some of it twice, overlapping with what is done. It never waits, and has no time but its clock's.
 
 mod deliver;
+mod import;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ use crate::memory::MemoryWorld;
 
 /// Attempts of one thing under faults before the faults are turned off.
 const ATTEMPTS_MAX: u32 = 40;
+/// Seconds until a request comes again that an import stands in the way of.
+const IMPORT_WAIT_SECONDS: i64 = 2;
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -127,6 +130,10 @@ impl World {
                 return answer;
             }
             assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{method} {path}: {answer}\n{body}");
+            if answer.contains("TM0142") {
+                // An import is being committed, or died while it was: whoever comes again does so later.
+                self.ports.clock.set(self.now().plus_seconds(IMPORT_WAIT_SECONDS));
+            }
         }
         unreachable!("there is always another attempt")
     }

@@ -55,7 +55,8 @@ pub async fn events(
     Ok(stream::iter(spans).then(pages_of).try_flatten().and_then(events_of).try_flatten())
 }
 
-fn day(field: &str, text: &str) -> Result<Date, Problem> {
+/// A UTC day of a request.
+pub fn day(field: &str, text: &str) -> Result<Date, Problem> {
     let wrong = |_| Problem::parameter(format!("`{field}` must be a UTC day: 2026-08-01"));
     text.parse::<Date>().map_err(wrong).map(|date| date.clamp(Date::constant(1, 1, 1), Date::constant(9999, 12, 30)))
 }

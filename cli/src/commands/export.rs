@@ -1,54 +1,112 @@
-//! `tidemill export events`: the events as NDJSON, ready to be sent again.
+//! `tidemill export events`: the events as NDJSON or Parquet, ready to be sent or imported again.
 
-use clap::{Args, Subcommand};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use crate::client::Request;
+use clap::{Args, Subcommand, ValueEnum};
+use futures::StreamExt;
+
+use crate::client::{Client, Request, broken_off, url};
 use crate::failure::Failure;
+use crate::json::Json;
+use crate::render::number::counted;
 use crate::session::Session;
 
-/// Header of an answer that names the next slice.
-const NEXT: &str = "tidemill-next";
-
-/// Write events out as NDJSON
+/// Write events out as NDJSON or Parquet
 #[derive(Debug, Args)]
 pub struct Export {
     #[command(subcommand)]
     what: What,
 }
 
+/// The forms events are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// One JSON object per line, on stdout
+    Ndjson,
+    /// A file per source and UTC day
+    Parquet,
+}
+
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Every live event, one JSON object per line
+    /// Every live event: as NDJSON on stdout, or as Parquet files in a folder
     Events {
-        /// Only from this instant on (RFC 3339)
-        #[arg(long, value_name = "T")]
+        /// Only from this UTC day on
+        #[arg(long, value_name = "DAY")]
         from: Option<String>,
-        /// Up to this instant, which is left out
-        #[arg(long, value_name = "T")]
+        /// Up to this UTC day, included
+        #[arg(long, value_name = "DAY")]
         to: Option<String>,
         /// Only of this source
         #[arg(long)]
         source: Option<String>,
+        /// In which form
+        #[arg(short, long, value_enum, default_value = "ndjson")]
+        output: Form,
+        /// The folder for Parquet files; it must not hold any yet
+        #[arg(long, value_name = "FOLDER", default_value = "events")]
+        folder: PathBuf,
     },
 }
 
 impl Export {
-    /// Streams them to stdout, slice by slice.
+    /// Streams them.
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let What::Events { from, to, source } = self.what;
+        let What::Events { from, to, source, output, folder } = self.what;
         let client = session.client().await?;
         client.drain_feed(&session.terminal).await?;
-        let mut request = Request::get("/v1/events");
-        for (key, value) in [("from", from), ("to", to), ("source", source)] {
-            request = value.map_or(request.clone(), |value| request.with(key, value));
-        }
-        loop {
-            let response = client.ask(&request).await?;
-            session.terminal.print_bytes(&response.body)?;
-            let next = response.headers.get(NEXT).and_then(|value| value.to_str().ok()).map(str::to_owned);
-            let Some(next) = next else { return Ok(()) };
-            request.query.retain(|(key, _)| key != "cursor");
-            request = request.with("cursor", next);
+        let narrowed = |mut request: Request| {
+            for (key, value) in [("from", &from), ("to", &to), ("source", &source)] {
+                request = value.clone().map_or(request.clone(), |value| request.with(key, value));
+            }
+            request
+        };
+        match output {
+            Form::Ndjson => ndjson(session, &client, &narrowed(Request::get("/v1/events"))).await,
+            Form::Parquet => parquet(session, &client, &narrowed(Request::get("/v1/events/days")), &folder).await,
         }
     }
+}
+
+async fn ndjson(session: &Session, client: &Client, request: &Request) -> Result<(), Failure> {
+    let mut parts = client.caller().download(request).await?;
+    while let Some(part) = parts.next().await {
+        session.terminal.print_bytes(&part.map_err(|error| broken_off(&error))?)?;
+    }
+    Ok(())
+}
+
+async fn parquet(session: &Session, client: &Client, request: &Request, folder: &Path) -> Result<(), Failure> {
+    if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Failure::input("TM0917", format!("the folder {} is not empty", folder.display()))
+            .help("name another one with --folder: old files beside new ones would be imported with them"));
+    }
+    let answer = client.ask_json(request).await?;
+    let days = answer.items_at("days");
+    let bar = session.terminal.bar(days.len() as u64, "exporting", false);
+    for day in days {
+        one_day(client, day, folder).await.inspect_err(|_| bar.finish_and_clear())?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    session.terminal.say(&format!("{} in {}", counted(days.len() as u64, "file"), folder.display()));
+    Ok(())
+}
+
+/// Writes a day's file; it bears its name only once it is whole.
+async fn one_day(client: &Client, day: &Json, folder: &Path) -> Result<(), Failure> {
+    let (source, date) = (day.text_at("source"), day.text_at("day"));
+    let folder = folder.join(format!("src={}", url::segment(source))).join(format!("dt={date}"));
+    let failed = |path: &Path, error: std::io::Error| Failure::file(path, &error);
+    std::fs::create_dir_all(&folder).map_err(|error| failed(&folder, error))?;
+    let (path, unfinished) = (folder.join("events.parquet"), folder.join("events.parquet.unfinished"));
+    let request = Request::get("/v1/events/parquet").with("source", source).with("day", date);
+    let mut parts = client.caller().download(&request).await?;
+    let mut file = std::fs::File::create(&unfinished).map_err(|error| failed(&unfinished, error))?;
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(|error| broken_off(&error))?;
+        file.write_all(&part).map_err(|error| failed(&unfinished, error))?;
+    }
+    std::fs::rename(&unfinished, &path).map_err(|error| failed(&path, error))
 }

@@ -23,5 +23,5 @@ pub use runner::{
     SEAL_DELAY_SECONDS, Status,
 };
 pub use schedule::LocalSchedule;
-pub use store::{FEED_SHARDS, Store};
+pub use store::{FEED_SHARDS, Store, blobs_folder};
 pub use table::{Feed, LocalTable};

@@ -8,7 +8,7 @@
 //!           blobs/        pages, details, states
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use object_store::ObjectStore;
@@ -21,6 +21,11 @@ use crate::{Cursors, Feed, LocalQueue, LocalSchedule, LocalTable, file, local_bl
 pub const FEED_SHARDS: u16 = 1;
 /// Bytes of the page cache of requests, schedules and cursors.
 const RUNNER_CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Where a project's blobs lie, pages among them.
+pub fn blobs_folder(folder: &Path) -> PathBuf {
+    folder.join("blobs")
+}
 
 /// The opened stores of a project.
 pub struct Store {
@@ -55,7 +60,7 @@ impl Store {
         Ok(Store {
             events: Arc::new(LocalTable::open(&folder.join("events.redb"), Feed::Shards(FEED_SHARDS))?),
             items: Arc::new(LocalTable::open(&folder.join("items.redb"), Feed::None)?),
-            blobs: local_blobs(&folder.join("blobs"))?,
+            blobs: local_blobs(&blobs_folder(folder))?,
             requests: Arc::new(requests),
             schedule: Arc::new(LocalSchedule::on(Arc::clone(&runner), Arc::clone(&clock))?),
             cursors: Arc::new(Cursors::on(runner)?),

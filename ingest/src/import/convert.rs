@@ -18,9 +18,7 @@ use arrow::datatypes::{DataType, Field, Fields, Int64Type, Schema};
 use tidemill_schemas::event::{
     Broken, EVENT_AHEAD_MICROS_MAX, EVENT_BYTES_MAX, EVENT_DEPTH_MAX, EVENT_KEY_BYTES_MAX, EVENT_PROPERTIES_MAX,
 };
-use tidemill_schemas::page::{
-    ACTOR, DELETED, ID, META_PROPERTY, META_TYPE, NAME, RECEIVED, REV, SOURCE, TIME, envelope_fields,
-};
+use tidemill_schemas::page::{META_PROPERTY, META_TYPE, envelope_fields};
 use tidemill_schemas::value::Type;
 
 use super::mapping::{Bound, Place};
@@ -82,7 +80,7 @@ impl Converter {
         let rows = Table::new(schema, import.clone())?;
         let bound = rows.bound().clone();
         let mut leaves = Vec::new();
-        let mut by_rows = false;
+        let mut by_rows = rows.has_rare();
         for (column, key) in &bound.properties {
             let mut way = Leaf { key: key.clone(), column: *column, path: Vec::new() };
             by_rows |= !walk(schema.field(*column).data_type(), &mut way, &mut leaves);
@@ -260,9 +258,6 @@ impl Converter {
     }
 }
 
-/// The names of the page columns every part has.
-pub const ENVELOPE: [&str; 8] = [ID, SOURCE, NAME, ACTOR, TIME, RECEIVED, REV, DELETED];
-
 /// Rows' bytes of text, counted only where they might matter.
 #[derive(Default)]
 struct TextBytes {
@@ -345,3 +340,6 @@ fn or_default(texts: &ArrayRef, default: &str) -> ArrayRef {
     let or = |text: Option<&str>| text.filter(|text| !text.is_empty()).unwrap_or(default).to_owned();
     Arc::new(StringViewArray::from_iter_values(texts.iter().map(or)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,16 +3,21 @@
 //! In: a file, or record batches of any column types. Out: a verdict per row. Structs and maps are flattened with dots,
 //! lists become JSON text, floats the shortest decimal that means the same float, nulls and NaN are absent.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::reader::ChunkReader;
 use tidemill_schemas::event::Broken;
+use tidemill_schemas::page::{META_PROPERTY, RARE};
+use tidemill_schemas::value::Value;
 
 use super::cell::{self, Cell};
 use super::mapping::{Bound, Place};
 use super::{Import, ImportError, Verdict, column_names, event_of, refused};
+use crate::codec::native;
+use crate::page::export::META_EXPORT;
 
 /// Rows of one batch: what is held at once.
 const IMPORT_BATCH_ROWS: usize = 8_192;
@@ -65,7 +70,14 @@ pub struct Table {
     import: Import,
     bound: Bound,
     columns: Vec<String>,
+    /// Of our own exports: the column of JSON objects with rare properties.
+    rare: Option<usize>,
     rows: u64,
+}
+
+/// Whether a file is an export of ours, whose fields say which property they hold.
+fn is_export(schema: &Schema) -> bool {
+    schema.metadata().contains_key(META_EXPORT)
 }
 
 impl Table {
@@ -73,10 +85,20 @@ impl Table {
     ///
     /// # Errors
     /// [`ImportError`]: a field without a column.
-    pub fn new(schema: &arrow::datatypes::Schema, import: Import) -> Result<Table, ImportError> {
+    pub fn new(schema: &Schema, import: Import) -> Result<Table, ImportError> {
         let columns = column_names(schema.fields().iter().map(|field| field.name().as_str()))?;
-        let bound = import.mapping.bind(&columns)?;
-        Ok(Table { import, bound, columns, rows: 0 })
+        let mut bound = import.mapping.bind(&columns)?;
+        let mut rare = None;
+        if is_export(schema) {
+            for (column, key) in &mut bound.properties {
+                if let Some(property) = schema.field(*column).metadata().get(META_PROPERTY) {
+                    key.clone_from(property);
+                }
+            }
+            rare = columns.iter().position(|column| column == RARE);
+            bound.properties.retain(|(column, _)| Some(*column) != rare);
+        }
+        Ok(Table { rare, import, bound, columns, rows: 0 })
     }
 
     /// Which column is what.
@@ -93,13 +115,14 @@ impl Table {
 
     /// The verdict on one row, whose number in the file counts from 1.
     pub(super) fn verdict(&self, batch: &RecordBatch, row: usize, number: u64) -> Verdict {
-        let mut properties = std::collections::BTreeMap::new();
+        let mut properties = BTreeMap::new();
         let flat = self
             .bound
             .properties
             .iter()
             .try_for_each(|(column, key)| cell::flatten(key, batch.column(*column), row, 2, &mut properties));
         let read = |column: usize| cell::read(batch.column(column), row);
+        let flat = flat.and_then(|()| self.add_rare(batch, row, &mut properties));
         let broken = match flat.and_then(|()| event_of(&self.import, &self.bound, number, &read, properties)) {
             Ok(event) => return Ok(event),
             Err(broken) => broken,
@@ -113,6 +136,20 @@ impl Table {
             _ => None,
         };
         Err(refused(number, id, &broken, self.as_json(batch, row)))
+    }
+
+    /// Whether rows hold properties that no column is named by.
+    pub(super) fn has_rare(&self) -> bool {
+        self.rare.is_some()
+    }
+
+    fn add_rare(&self, batch: &RecordBatch, row: usize, out: &mut BTreeMap<String, Value>) -> Result<(), Broken> {
+        let Some(rare) = self.rare else { return Ok(()) };
+        if let Cell::Text(json) = cell::read(batch.column(rare), row)? {
+            let held = native::flatten(&json).map_err(|_| Broken::WrongType(RARE.to_owned(), "a JSON object"))?;
+            out.extend(held);
+        }
+        Ok(())
     }
 
     /// The row as a JSON object, for the quarantine.

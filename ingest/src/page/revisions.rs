@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use arrow::array::{Array, BooleanArray, Int64Array, StringArray};
+use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
@@ -62,6 +63,14 @@ impl Corrected {
     /// Whether a row stands.
     pub fn stands(&self, id: &str, rev: i64, deleted: bool) -> bool {
         !deleted && self.0.get(id).is_none_or(|highest| *highest == rev)
+    }
+
+    /// The rows of a batch that stand.
+    ///
+    /// # Errors
+    /// See [`RevisionsError`].
+    pub fn live_rows(&self, batch: &RecordBatch) -> Result<RecordBatch, RevisionsError> {
+        Ok(filter_record_batch(batch, &self.live(batch)?)?)
     }
 
     /// Which rows of a batch stand.

@@ -63,12 +63,12 @@ fn properties_of(batch: &RecordBatch) -> impl Iterator<Item = (&str, Type, &Arra
     })
 }
 
-fn type_of(word: &str) -> Option<Type> {
+pub(super) fn type_of(word: &str) -> Option<Type> {
     [Type::Bool, Type::Number, Type::Text].into_iter().find(|at| at.word() == word)
 }
 
 /// The type a column of this one is stored as, before any other batch is known.
-fn stored_as(data_type: &DataType) -> DataType {
+pub(super) fn stored_as(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Decimal128(digits, scale) if *digits <= SMALL_DIGITS => DataType::Decimal128(SMALL_DIGITS, *scale),
         DataType::Decimal128(_, scale) => DataType::Decimal128(38, *scale),
@@ -78,7 +78,7 @@ fn stored_as(data_type: &DataType) -> DataType {
 }
 
 /// The narrowest type that holds both; `None` when none does.
-fn both(a: &DataType, b: &DataType) -> Option<DataType> {
+pub(super) fn both(a: &DataType, b: &DataType) -> Option<DataType> {
     let parts = |data_type: &DataType| match data_type {
         DataType::Int64 => Some((19, 0)),
         DataType::Decimal128(digits, scale) => Some((i16::from(*digits) - i16::from(*scale), i16::from(*scale))),
@@ -254,7 +254,7 @@ fn rare_of(batch: &RecordBatch) -> Option<&ArrayRef> {
     batch.column_by_name(RARE).filter(|rare| rare.null_count() < rare.len())
 }
 
-fn as_stored(array: &ArrayRef, stored: &DataType) -> Result<ArrayRef, PageError> {
+pub(super) fn as_stored(array: &ArrayRef, stored: &DataType) -> Result<ArrayRef, PageError> {
     match (array.data_type(), stored) {
         (held, stored) if held == stored => Ok(array.clone()),
         (DataType::Int64 | DataType::Decimal128(..), DataType::Decimal128(..)) => {

@@ -26,7 +26,7 @@ fn what_is_there_is_corrected_by_a_higher_revision_only() {
             assert!(sifted.keep.is_empty(), "{origin:?} {rev}");
             assert_eq!(sifted.correct.len() == 1, is_correction, "{origin:?} {rev}");
             assert_eq!(sifted.duplicates, u64::from(!is_correction), "{origin:?} {rev}");
-            assert_eq!(sifted.fresh, []);
+            assert!(sifted.fresh.is_empty());
             assert_eq!(sifted.indexed.len(), usize::from(origin == Origin::Index));
         }
     }

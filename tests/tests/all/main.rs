@@ -7,6 +7,8 @@ mod day;
 mod doors;
 mod forms;
 mod golden;
+mod hostile;
+mod imports;
 mod local;
 mod oracle;
 mod periods;

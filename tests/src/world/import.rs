@@ -1,0 +1,30 @@
+//! Imports into a world, over HTTP like everything else.
+
+use axum::http::StatusCode;
+
+use super::{World, json};
+
+impl World {
+    /// Opens an import and uploads files; its path.
+    ///
+    /// # Panics
+    /// When an upload is refused as a request.
+    pub async fn upload(&self, map: &str, files: &[Vec<u8>]) -> String {
+        let map = (!map.is_empty()).then_some(map);
+        let body = serde_json::json!({ "map": map }).to_string();
+        let begun = json(&self.must("POST", "/v1/imports", &body).await);
+        let path = format!("/v1/imports/{}", begun["id"].as_str().expect("an id"));
+        for (nth, file) in files.iter().enumerate() {
+            let (status, answer) =
+                self.call("PUT", &format!("{path}/files/{nth}?name=f{nth}"), None, file.clone()).await;
+            assert_eq!(status, StatusCode::OK, "{answer}");
+        }
+        path
+    }
+
+    /// Imports Parquet files; the receipt. A commit that fails is sent again.
+    pub async fn import(&self, map: &str, files: &[Vec<u8>]) -> serde_json::Value {
+        let path = self.upload(map, files).await;
+        json(&self.must("POST", &format!("{path}/commit"), "").await)
+    }
+}
