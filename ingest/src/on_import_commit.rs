@@ -25,7 +25,8 @@ use crate::on_import::{ImportFailure, ImportReceipt, Run, blocking, threads};
 use crate::on_import_read::Opened;
 use crate::on_import_survey::Surveyed;
 use crate::on_import_write::{self, RowSet, Told, Writing};
-use crate::page_store::{ENTRY_BYTES_MAX, PageName, PageStore};
+use crate::page_object_store::PageName;
+use crate::page_store::{ENTRY_BYTES_MAX, PageStore};
 use crate::scratch_store::{Scratch, Slices};
 use crate::sift::{Claim, Origin, SLICES, Sifted, sift};
 
