@@ -5,6 +5,7 @@
 //! is built in a moment, and knows nothing of tidemill but the command line its users have.
 
 mod demo;
+mod history;
 mod python;
 mod step;
 
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 use step::{Outcome, Place, Step, cargo};
 
 /// Every step, in order.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     Step { name: "fmt", about: "formatting", run: |place| cargo(place, &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
@@ -34,6 +35,12 @@ const STEPS: [Step; 9] = [
         name: "referee-events",
         about: "the demo's numbers beside DuckDB's over its raw events",
         run: demo::referee_events,
+    },
+    Step { name: "views", about: "the views of `tidemill sql` in DuckDB beside the demo's numbers", run: demo::views },
+    Step {
+        name: "history",
+        about: "generated Parquet history, imported, exported and imported again",
+        run: history::run,
     },
 ];
 

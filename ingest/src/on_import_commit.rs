@@ -25,7 +25,8 @@ use crate::on_import::{ImportFailure, ImportReceipt, Run, blocking, threads};
 use crate::on_import_read::Opened;
 use crate::on_import_survey::Surveyed;
 use crate::on_import_write::{self, RowSet, Told, Writing};
-use crate::page_store::{ENTRY_BYTES_MAX, PageName, PageStore};
+use crate::page_file_store::PageName;
+use crate::page_store::{ENTRY_BYTES_MAX, PageStore};
 use crate::scratch_store::{Scratch, Slices};
 use crate::sift::{Claim, Origin, SLICES, Sifted, sift};
 
@@ -237,11 +238,12 @@ async fn upload(run: &Run<'_>, mut writer: RunWriter, gate: &Closed) -> Result<O
     }
     writer.file.flush()?;
     let name = |hash: u128, kind: &str| {
-        let source = format!("src={}", gate.source);
-        Path::from_iter(["identities", run.tenant.0.as_str(), &source, &format!("{hash:032x}.{kind}")])
+        let name = format!("{hash:032x}.{kind}");
+        Path::from_iter(["identities", run.tenant.0.as_str(), &gate.source, &name]).to_string()
     };
-    let records = name(writer.hasher.digest128(), "ids");
-    let upload = run.context.blobs.put_multipart(&records).await.map_err(Error::from)?;
+    // Whoever reads an object makes a path of its name, and so does this.
+    let object = name(writer.hasher.digest128(), "ids");
+    let upload = run.context.blobs.put_multipart(&Path::from(object.as_str())).await.map_err(Error::from)?;
     let mut parts = WriteMultipart::new_with_chunk_size(upload, UPLOAD_BYTES);
     let mut file = File::open(&writer.name)?;
     loop {
@@ -255,8 +257,8 @@ async fn upload(run: &Run<'_>, mut writer: RunWriter, gate: &Closed) -> Result<O
     parts.finish().await.map_err(Error::from)?;
     let bytes = Bytes::from(writer.filter.encode());
     let filter = name(xxh3_128(&bytes), "filter");
-    run.context.blobs.put(&filter, bytes.into()).await.map_err(Error::from)?;
-    let added = RunRef { object: records.to_string(), filter: filter.to_string(), records: writer.records };
+    run.context.blobs.put(&Path::from(filter.as_str()), bytes.into()).await.map_err(Error::from)?;
+    let added = RunRef { object, filter, records: writer.records };
     let mut runs = if writer.folds { Vec::new() } else { gate.imports.runs.clone() };
     runs.push(added);
     Ok(Some(runs))

@@ -17,7 +17,8 @@ use tidemill_schemas::window::Position;
 use crate::event_store::{self, EventChange};
 use crate::manifest::{ChainEntry, MANIFEST_FORMAT};
 use crate::page::{self, Record, StoredChange};
-use crate::page_store::{ENTRY_BYTES_MAX, PageName, PageStore};
+use crate::page_file_store::PageName;
+use crate::page_store::{ENTRY_BYTES_MAX, PageStore};
 
 /// How often a seal starts over when another one came first, before the delivery is asked for again.
 const SEAL_ATTEMPTS_MAX: u32 = 8;

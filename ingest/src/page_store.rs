@@ -1,33 +1,21 @@
-//! The page store: committing pages to the manifest, and finding and fetching them.
+//! The page store: committing pages to the manifest, and finding them.
 //!
-//! In: encoded pages and the part of the feed they cover. Out: immutable page sets and the bytes of pages. See
-//! [`crate::manifest`] for the protocol. This store never lists a bucket, and never overwrites an object or a chain
+//! In: encoded pages and the part of the feed they cover. Out: immutable page sets. See
+//! [`crate::manifest`] for the protocol, [`crate::page_file_store`] for the pages themselves. This store never lists a bucket, and never overwrites an object or a chain
 //! entry.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{ObjectStoreExt, path::Path};
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidemill_ports::{Condition, Context, Effect, Error, ITEM_BYTES_MAX, Item, Query, Write};
 use tidemill_schemas::calendar::{self, Date};
-use tidemill_schemas::event::Event;
 use tidemill_schemas::keys::{self, Decoder, Key, Tenant};
 use tidemill_schemas::value::Type;
 use tidemill_schemas::window::{Position, ShardId, Through};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::manifest::{
-    ChainEntry, ChainHead, DirtyDay, IndexedPage, PageDay, PageRef, PageSet, Primaries, Seen, import_shard,
-};
-use crate::page::find::rows_of;
-use crate::page::revisions::Corrected;
-use crate::page::{EncodedPage, Wanted};
+use crate::manifest::{ChainEntry, ChainHead, DirtyDay, IndexedPage, PageDay, PageSet, Primaries, Seen};
 
 /// Bytes of one chain entry: an item, with room for its key.
 pub(crate) const ENTRY_BYTES_MAX: usize = ITEM_BYTES_MAX - 16 * 1024;
