@@ -54,7 +54,7 @@ impl Wide {
             let key = (property.clone(), at);
             let held = match self.columns.get(&key) {
                 None => stored,
-                Some(WIDEST) => WIDEST,
+                Some(held) if *held == WIDEST => WIDEST,
                 Some(held) => both(held, &stored).unwrap_or(WIDEST),
             };
             self.columns.insert(key, held);
