@@ -96,9 +96,7 @@ async fn write(
     let wrong = |why: &dyn std::fmt::Display| Error::Invalid(format!("exporting {source} {date}: {why}"));
     let mut wide = Wide::default();
     for schema in store.schemas(pages).await? {
-        if !wide.add(&schema) {
-            return Err(wrong(&"a property's numbers of this day fit into no column together; export it as NDJSON"));
-        }
+        wide.add(&schema);
     }
     let mut exporter = Exporter::new(wide).map_err(|why| wrong(&why))?;
     let corrected = store.corrected(pages).await?;

@@ -237,7 +237,7 @@ pub async fn commit(
     let files: Vec<ImportFile> = session.held().files.values().cloned().collect();
     let scratch = Scratch::new().map_err(|why| Problem::import_refused(&ImportFailure::from(why)))?;
     let done = on_import(&api.context, &session.request, files, scratch, session.progress.clone()).await;
-    let mut receipt = done.map_err(|failure| Problem::of_import(failure))?;
+    let mut receipt = done.map_err(Problem::of_import)?;
     let refused: Vec<RefusedFile> = session.held().refused.values().cloned().collect();
     receipt.files.splice(0..0, refused);
     if receipt.accepted > 0 {

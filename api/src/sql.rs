@@ -13,6 +13,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 use tidemill_aggregator::definition_store::DefinitionStore;
+use tidemill_ingest::page_file_store::place_of;
 use tidemill_ingest::page_store::PageStore;
 use tidemill_schemas::calendar::Date;
 use tidemill_schemas::value::Type;
@@ -50,7 +51,7 @@ pub async fn sql(State(api): State<Api>, caller: Caller) -> Result<Json<Value>, 
         let hidden = hide_alike(&mut properties);
         let (first, last) = (Date::constant(1, 1, 1), Date::constant(9999, 12, 30));
         let set = pages.pages(&caller.tenant, std::slice::from_ref(&name), first, last).await?;
-        let objects = set.days.into_values().flatten().map(|page| page.page.object).collect();
+        let objects = set.days.into_values().flatten().map(|page| place_of(&page.page)).collect();
         let primaries = pages.primaries(&caller.tenant, &name).await?.0;
         sources.push(Source { name, properties, hidden, primaries, objects });
     }

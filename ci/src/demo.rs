@@ -44,7 +44,45 @@ pub fn referee_events(place: &Place) -> Result<(), String> {
     referee(place, &place.root.join(SAMPLE))
 }
 
-fn tidemill(place: &Place) -> PathBuf {
+/// Runs the views of `tidemill sql` in DuckDB and compares them with the demo's answers.
+///
+/// # Errors
+/// When a number differs.
+pub fn views(place: &Place) -> Result<(), String> {
+    views_of(place, &project(place), RANGE)
+}
+
+/// The same of any project.
+///
+/// # Errors
+/// When a number differs.
+pub fn views_of(place: &Place, project: &Path, range: (&str, &str)) -> Result<(), String> {
+    let run = |arguments: &[&str]| output(Command::new(tidemill(place)).arg("--project").arg(project).args(arguments));
+    let keep = |name: &str, bytes: Vec<u8>| {
+        let path = place.scratch.join(name);
+        fs::write(&path, bytes).map_err(|why| format!("{}: {why}", path.display())).map(|()| path)
+    };
+    let views = keep("views.sql", run(&["sql"])?)?;
+    let listed = String::from_utf8(run(&["ls", "--json"])?).map_err(|why| why.to_string())?;
+    let mut failures = Vec::new();
+    for insight in names(&listed) {
+        let answer =
+            run(&["query", &insight, "--every", "day", "--by", "", "--from", range.0, "--to", range.1, "-o", "json"])?;
+        let answer = keep(&format!("{insight}-views.json"), answer)?;
+        let mut referee = Command::new(interpreter(place));
+        referee.arg(place.root.join("tests/referee/views.py")).arg(&views).arg(&insight);
+        failures.extend(run_shown(referee.args([range.0, range.1]).arg(answer)).err());
+    }
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
+}
+
+/// The values of `"name"` in JSON; enough for names of insights, which need no escapes.
+fn names(json: &str) -> Vec<String> {
+    let compact: String = json.split_whitespace().collect();
+    compact.split("\"name\":\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
+}
+
+pub(crate) fn tidemill(place: &Place) -> PathBuf {
     place.binaries.join(format!("tidemill{}", std::env::consts::EXE_SUFFIX))
 }
 

@@ -5,6 +5,7 @@
 //! is built in a moment, and knows nothing of tidemill but the command line its users have.
 
 mod demo;
+mod history;
 mod python;
 mod step;
 mod worlds;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use step::{Outcome, Place, Step, cargo};
 
 /// Every step, in order.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 12] = [
     Step { name: "fmt", about: "formatting", run: |place| cargo(place, &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
@@ -40,6 +41,12 @@ const STEPS: [Step; 10] = [
         name: "referee-worlds",
         about: "the numbers of generated worlds beside DuckDB's; TIDEMILL_WORLDS=n for n of them",
         run: worlds::run,
+    },
+    Step { name: "views", about: "the views of `tidemill sql` in DuckDB beside the demo's numbers", run: demo::views },
+    Step {
+        name: "history",
+        about: "generated Parquet history, imported, exported and imported again",
+        run: history::run,
     },
 ];
 

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use flate2::read::MultiGzDecoder;
+use parquet::arrow::ArrowWriter;
 
 /// Seconds a server may take to say that it serves.
 const SERVING_SECONDS_MAX: u64 = 60;
@@ -176,6 +178,84 @@ fn a_csv_file_is_imported_and_its_bad_rows_are_told() {
     let (lines, _) = ends(here, "export events --source shop", 0);
     assert_eq!(ids(&lines), ["o1", "o3"]);
     assert!(lines.contains("2026-01-01T21:34:05Z"), "{lines}");
+}
+
+/// A Parquet file of so many orders, some hours apart.
+fn orders(path: &Path, name: &str, count: i64) {
+    let texts =
+        |text: &dyn Fn(i64) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values((0..count).map(text))) };
+    let times = TimestampMillisecondArray::from_iter_values((0..count).map(|at| 1_767_225_600_000 + at * 3_600_000));
+    let columns = [
+        ("order", texts(&|at| format!("{name}-{at}"))),
+        ("at", Arc::new(times) as ArrayRef),
+        ("amount", Arc::new(Float64Array::from_iter_values((0..count).map(|at| at as f64 / 4.0)))),
+        ("country", texts(&|at| ["IN", "DE", ""][at as usize % 3].to_owned())),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).expect("columns of one length");
+    let file = std::fs::File::create(path).expect("a file");
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("a writer");
+    writer.write(&batch).expect("written");
+    writer.close().expect("closed");
+}
+
+const ORDERS: &str = "--map id=order,name='paid',time=at --source shop";
+
+#[test]
+fn parquet_is_imported_the_broken_file_named_and_all_of_it_exported() {
+    let folder = project();
+    let here = folder.path();
+    orders(&here.join("a.parquet"), "a", 300);
+    orders(&here.join("c.parquet"), "c", 200);
+    let whole = std::fs::read(here.join("a.parquet")).expect("read");
+    std::fs::write(here.join("b.parquet"), &whole[..whole.len() / 2]).expect("written");
+    let (_, said) = ends(here, &format!("import *.parquet {ORDERS}"), 2);
+    assert!(said.contains("500 events accepted"), "{said}");
+    assert!(said.contains("refused: b.parquet: ") && said.contains("[TM0133]"), "{said}");
+    let (printed, _) = ends(here, &format!("import *.parquet {ORDERS} --json"), 2);
+    let again: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!((&again["accepted"], &again["duplicates"]), (&0.into(), &500.into()), "{printed}");
+
+    let (before, _) = ends(here, "export events", 0);
+    assert_eq!(ids(&before).len(), 500);
+    ends(here, "export events -o parquet --folder out", 0);
+    ends(here, "export events -o parquet --folder out", 2);
+    let other = project();
+    let (_, said) = ends(other.path(), &format!("import {}/**/*.parquet", here.join("out").display()), 0);
+    assert!(said.contains("500 events accepted"), "{said}");
+    assert_eq!(before, ends(other.path(), "export events", 0).0);
+
+    let (views, _) = ends(here, "sql", 0);
+    assert!(views.contains("create or replace view \"events of shop\""), "{views}");
+    assert!(views.contains("create or replace view \"activity\""), "{views}");
+    for object in views.lines().filter_map(|line| line.trim().strip_prefix('\'')) {
+        let path = object.trim_end_matches(['\'', ',']);
+        assert!(Path::new(path).is_file(), "{path}");
+    }
+}
+
+#[test]
+fn an_import_through_a_killed_server_counts_once() {
+    let folder = project();
+    let here = folder.path();
+    orders(&here.join("a.parquet"), "a", 60_000);
+    for millis in KILLS_MILLIS {
+        let server = Server::start(here);
+        let mut command = tidemill(here);
+        command.args(["import", "a.parquet"]).args(ORDERS.split(' ')).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut importing = command.spawn().expect("it starts");
+        let (ended, end) = mpsc::channel::<()>();
+        let _waited = end.recv_timeout(Duration::from_millis(millis));
+        server.kill();
+        drop(ended);
+        importing.wait().expect("it ends");
+    }
+    let server = Server::start(here);
+    ends(here, &format!("import a.parquet {ORDERS}"), 0);
+    server.kill();
+    let (lines, _) = ends(here, "export events", 0);
+    let all = ids(&lines);
+    assert_eq!(all.len(), 60_000);
+    assert_eq!(all.into_iter().collect::<BTreeSet<_>>().len(), 60_000);
 }
 
 #[test]

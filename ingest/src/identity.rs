@@ -83,7 +83,7 @@ impl Filter {
 
     /// Adds the next record's hash; they come in ascending order.
     pub fn add(&mut self, hash: u128) {
-        if self.records % FENCE_RECORDS as u64 == 0 {
+        if self.records.is_multiple_of(FENCE_RECORDS as u64) {
             self.fences.push(hash);
         }
         self.records += 1;

@@ -30,7 +30,7 @@ use crate::page_store::PageStore;
 /// The version of both items.
 pub const IMPORTS_FORMAT: u32 = 1;
 /// How long a gate stays closed without its import saying that it lives, in microseconds.
-pub const GATE_LEASE_MICROS: i64 = 60 * MICROS_PER_SECOND;
+pub const GATE_LEASE_MICROS: i64 = 30 * MICROS_PER_SECOND;
 /// Runs of one source's index; the next import folds them into one.
 pub const RUNS_MAX: usize = 8;
 /// Bytes of filters kept in memory, over all sources.

@@ -18,7 +18,7 @@ mod on_import_survey;
 mod on_import_write;
 pub mod on_seal;
 pub mod page;
-pub mod page_object_store;
+pub mod page_file_store;
 pub mod page_store;
 pub mod quarantine_store;
 pub mod scratch_store;

@@ -25,7 +25,7 @@ use crate::on_import::{ImportFailure, ImportReceipt, Run, blocking, threads};
 use crate::on_import_read::Opened;
 use crate::on_import_survey::Surveyed;
 use crate::on_import_write::{self, RowSet, Told, Writing};
-use crate::page_object_store::PageName;
+use crate::page_file_store::PageName;
 use crate::page_store::{ENTRY_BYTES_MAX, PageStore};
 use crate::scratch_store::{Scratch, Slices};
 use crate::sift::{Claim, Origin, SLICES, Sifted, sift};
@@ -52,8 +52,8 @@ pub(crate) async fn commit(
     let sifting = sift_all(run, surveyed, closed, &scratch, rows).await?;
     receipt.duplicates += sifting.duplicates;
     let mut runs = Vec::new();
-    for (writer, gate) in sifting.runs.into_iter().zip(closed.iter()) {
-        runs.push(upload(run, writer, gate).await?);
+    for (place, writer) in sifting.runs.into_iter().enumerate() {
+        runs.push(upload(run, writer, place, closed).await?);
     }
     let (pages, pages_tx) = {
         let (sender, receiver) = tokio::sync::mpsc::channel(PAGES_WAITING_MAX);
@@ -97,8 +97,8 @@ async fn sift_all(
     rows: u64,
 ) -> Result<Sifting, ImportFailure> {
     let mut known = Slices::new()?;
-    for (place, gate) in closed.iter().enumerate() {
-        known_claims(run, place as u16, gate, &mut known).await?;
+    for place in 0..closed.len() {
+        known_claims(run, place, closed, &mut known).await?;
     }
     let mut slices = surveyed.slices;
     slices.push(known);
@@ -132,9 +132,16 @@ async fn sift_all(
 }
 
 /// What is known of a source: the index of its imports, and its ledger.
-async fn known_claims(run: &Run<'_>, source: u16, gate: &Closed, known: &mut Slices) -> Result<(), ImportFailure> {
+async fn known_claims(
+    run: &Run<'_>,
+    place: usize,
+    closed: &mut [Closed],
+    known: &mut Slices,
+) -> Result<(), ImportFailure> {
     let imports = ImportStore::new(run.context);
-    for indexed in &gate.imports.runs {
+    let (source, name) = (place as u16, closed[place].source.clone());
+    for indexed in &closed[place].imports.runs.clone() {
+        renew(run, closed).await?;
         let mut records = imports.records(indexed).await?;
         let mut left: Vec<u8> = Vec::new();
         while let Some(bytes) = records.next().await {
@@ -150,7 +157,8 @@ async fn known_claims(run: &Run<'_>, source: u16, gate: &Closed, known: &mut Sli
     for bucket in 0..EVENT_BUCKETS {
         let mut after = None;
         loop {
-            let (items, next) = events.ledger(run.tenant, &gate.source, bucket, after).await?;
+            renew(run, closed).await?;
+            let (items, next) = events.ledger(run.tenant, &name, bucket, after).await?;
             for (id, rev) in items {
                 let identity = Identity { hash: hash_of(&id), day: 0, rev };
                 known.add(&Claim { source, identity, origin: Origin::Ledger, row: 0 })?;
@@ -232,17 +240,24 @@ impl RunWriter {
 }
 
 /// Puts a run where it can be found; `None` when the import brings nothing new of its source.
-async fn upload(run: &Run<'_>, mut writer: RunWriter, gate: &Closed) -> Result<Option<Vec<RunRef>>, ImportFailure> {
+async fn upload(
+    run: &Run<'_>,
+    mut writer: RunWriter,
+    place: usize,
+    closed: &mut [Closed],
+) -> Result<Option<Vec<RunRef>>, ImportFailure> {
     if writer.fresh == 0 {
         return Ok(None);
     }
     writer.file.flush()?;
+    let source = closed[place].source.clone();
     let name = |hash: u128, kind: &str| {
-        let source = format!("src={}", gate.source);
-        Path::from_iter(["identities", run.tenant.0.as_str(), &source, &format!("{hash:032x}.{kind}")])
+        let name = format!("{hash:032x}.{kind}");
+        Path::from_iter(["identities", run.tenant.0.as_str(), &source, &name]).to_string()
     };
-    let records = name(writer.hasher.digest128(), "ids");
-    let upload = run.context.blobs.put_multipart(&records).await.map_err(Error::from)?;
+    // Whoever reads an object makes a path of its name, and so does this.
+    let object = name(writer.hasher.digest128(), "ids");
+    let upload = run.context.blobs.put_multipart(&Path::from(object.as_str())).await.map_err(Error::from)?;
     let mut parts = WriteMultipart::new_with_chunk_size(upload, UPLOAD_BYTES);
     let mut file = File::open(&writer.name)?;
     loop {
@@ -252,13 +267,14 @@ async fn upload(run: &Run<'_>, mut writer: RunWriter, gate: &Closed) -> Result<O
         }
         parts.wait_for_capacity(UPLOADS_AT_ONCE_MAX).await.map_err(Error::from)?;
         parts.put(Bytes::from(part));
+        renew(run, closed).await?;
     }
     parts.finish().await.map_err(Error::from)?;
     let bytes = Bytes::from(writer.filter.encode());
     let filter = name(xxh3_128(&bytes), "filter");
-    run.context.blobs.put(&filter, bytes.into()).await.map_err(Error::from)?;
-    let added = RunRef { object: records.to_string(), filter: filter.to_string(), records: writer.records };
-    let mut runs = if writer.folds { Vec::new() } else { gate.imports.runs.clone() };
+    run.context.blobs.put(&Path::from(filter.as_str()), bytes.into()).await.map_err(Error::from)?;
+    let added = RunRef { object, filter, records: writer.records };
+    let mut runs = if writer.folds { Vec::new() } else { closed[place].imports.runs.clone() };
     runs.push(added);
     Ok(Some(runs))
 }

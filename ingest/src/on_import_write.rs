@@ -197,7 +197,7 @@ impl<'a> Growing<'a> {
             }
         }
         self.batches += 1;
-        if self.batches % LOOK_BATCHES != 0 {
+        if !self.batches.is_multiple_of(LOOK_BATCHES) {
             return Ok(());
         }
         // Only a sign of life: where the channel is full there are others.

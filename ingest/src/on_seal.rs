@@ -15,7 +15,7 @@ use tidemill_schemas::window::Position;
 use crate::event_store;
 use crate::manifest::{ChainEntry, MANIFEST_FORMAT, Primaries};
 use crate::page::{self, Delivery};
-use crate::page_object_store::PageName;
+use crate::page_file_store::PageName;
 use crate::page_store::{ENTRY_BYTES_MAX, PageStore};
 
 /// How often a seal starts over when another one came first, before the delivery is asked for again.

@@ -1,7 +1,7 @@
-//! The page store: committing pages to the manifest, and finding and fetching them.
+//! The page store: committing pages to the manifest, and finding them.
 //!
-//! In: encoded pages and the part of the feed they cover. Out: immutable page sets and the bytes of pages. See
-//! [`crate::manifest`] for the protocol. This store never lists a bucket, and never overwrites an object or a chain
+//! In: encoded pages and the part of the feed they cover. Out: immutable page sets. See
+//! [`crate::manifest`] for the protocol, [`crate::page_file_store`] for the pages themselves. This store never lists a bucket, and never overwrites an object or a chain
 //! entry.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,5 @@
 //! The views' text.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use tidemill_schemas::definition::Definition;
@@ -102,7 +101,7 @@ fn insight(definition: &Definition, read: &[&Source], by: &[Column]) -> String {
     let mut types = Types::new();
     for source in read {
         for (property, of) in &source.properties {
-            types.entry(property.clone()).or_insert_with(BTreeSet::new).extend(of);
+            types.entry(property.clone()).or_default().extend(of);
         }
     }
     let from: Vec<String> = read.iter().map(|source| events_of(source)).collect();

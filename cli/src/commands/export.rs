@@ -79,7 +79,7 @@ async fn ndjson(session: &Session, client: &Client, request: &Request) -> Result
 
 async fn parquet(session: &Session, client: &Client, request: &Request, folder: &Path) -> Result<(), Failure> {
     if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Failure::input("TM0917", format!("the folder {} is not empty", folder.display()))
+        return Err(Failure::input("TM0925", format!("the folder {} is not empty", folder.display()))
             .help("name another one with --folder: old files beside new ones would be imported with them"));
     }
     let answer = client.ask_json(request).await?;

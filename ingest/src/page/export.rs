@@ -13,6 +13,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use tidemill_schemas::decimal::DECIMAL_SCALE_MAX;
 use tidemill_schemas::page::{
     ACTOR, ID, META_PROPERTY, META_TYPE, NAME, PAGE_ROW_GROUP_ROWS, RARE, REV, SOURCE, TIME, envelope_fields,
 };
@@ -28,6 +29,10 @@ pub const EXPORT_FORMAT: u32 = 1;
 /// The envelope columns of an export.
 const ENVELOPE: [&str; 6] = [ID, SOURCE, NAME, ACTOR, TIME, REV];
 
+/// Holds every number there is; for the rare day whose numbers fit into no narrower column together. Not everyone reads
+/// decimals this wide.
+const WIDEST: DataType = DataType::Decimal256(38 + DECIMAL_SCALE_MAX, DECIMAL_SCALE_MAX as i8);
+
 /// The property columns that hold what several pages have.
 #[derive(Clone, Debug, Default)]
 pub struct Wide {
@@ -36,23 +41,24 @@ pub struct Wide {
 }
 
 impl Wide {
-    /// Takes the columns of a page in; whether one column can still hold what each property has.
-    pub fn add(&mut self, schema: &Schema) -> bool {
+    /// Takes the columns of a page in.
+    pub fn add(&mut self, schema: &Schema) {
         self.has_rare |= schema.field_with_name(RARE).is_ok();
-        schema.fields().iter().all(|field| {
+        for field in schema.fields() {
             let (Some(property), Some(at)) =
                 (field.metadata().get(META_PROPERTY), field.metadata().get(META_TYPE).and_then(|word| type_of(word)))
             else {
-                return true;
+                continue;
             };
             let stored = stored_as(field.data_type());
             let key = (property.clone(), at);
-            let held = self.columns.get(&key).map_or(Some(stored.clone()), |held| both(held, &stored));
-            held.is_some_and(|held| {
-                self.columns.insert(key, held);
-                true
-            })
-        })
+            let held = match self.columns.get(&key) {
+                None => stored,
+                Some(held) if *held == WIDEST => WIDEST,
+                Some(held) => both(held, &stored).unwrap_or(WIDEST),
+            };
+            self.columns.insert(key, held);
+        }
     }
 }
 

@@ -92,7 +92,7 @@ pub(super) fn both(a: &DataType, b: &DataType) -> Option<DataType> {
             let (whole, scale) = (whole_a.max(whole_b), scale_a.max(scale_b));
             match whole + scale {
                 ..=18 => Some(DataType::Decimal128(SMALL_DIGITS, scale as i8)),
-                ..=38 => Some(DataType::Decimal128(38, scale as i8)),
+                19..=38 => Some(DataType::Decimal128(38, scale as i8)),
                 _ => None,
             }
         }
@@ -257,7 +257,7 @@ fn rare_of(batch: &RecordBatch) -> Option<&ArrayRef> {
 pub(super) fn as_stored(array: &ArrayRef, stored: &DataType) -> Result<ArrayRef, PageError> {
     match (array.data_type(), stored) {
         (held, stored) if held == stored => Ok(array.clone()),
-        (DataType::Int64 | DataType::Decimal128(..), DataType::Decimal128(..)) => {
+        (DataType::Int64 | DataType::Decimal128(..), DataType::Decimal128(..) | DataType::Decimal256(..)) => {
             let exact = CastOptions { safe: false, ..CastOptions::default() };
             Ok(cast_with_options(array, stored, &exact)?)
         }

@@ -1,6 +1,8 @@
 //! Imports into a world, over HTTP like everything else.
 
-use axum::http::StatusCode;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use tower::ServiceExt;
 
 use super::{World, json};
 
@@ -20,6 +22,17 @@ impl World {
             assert_eq!(status, StatusCode::OK, "{answer}");
         }
         path
+    }
+
+    /// The bytes of a read that must succeed.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn bytes(&self, path: &str) -> Vec<u8> {
+        let request = Request::builder().uri(path).body(Body::empty()).expect("tests build requests");
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        to_bytes(response.into_body(), usize::MAX).await.expect("answers end").to_vec()
     }
 
     /// Imports Parquet files; the receipt. A commit that fails is sent again.

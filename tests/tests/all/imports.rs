@@ -8,7 +8,7 @@ use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::Value;
 use tidemill_tests::fault::Faults;
-use tidemill_tests::generator::{Random, line};
+use tidemill_tests::generator::{self, Random, line};
 use tidemill_tests::tables::{self, MAP};
 use tidemill_tests::world::{World, json};
 
@@ -166,6 +166,47 @@ async fn of_rows_of_one_identity_the_highest_revision_stands() {
     let receipt = import(&world, &rows).await;
     assert_eq!((&receipt["accepted"], &receipt["duplicates"]), (&1.into(), &3.into()));
     assert_eq!(live(&mut world).await, shown(&rows[1..2]));
+}
+
+/// Every live event as `GET /v1/events` tells it, without when it was received.
+async fn told(world: &World) -> Vec<String> {
+    world.must("GET", "/v1/events", "").await.lines().map(str::to_owned).collect()
+}
+
+/// The days of a world as Parquet files.
+async fn exported(world: &World) -> Vec<Vec<u8>> {
+    let days = json(&world.must("GET", "/v1/events/days", "").await);
+    let mut files = Vec::new();
+    for day in days["days"].as_array().expect("days") {
+        let (source, date) = (day["source"].as_str().expect("a source"), day["day"].as_str().expect("a day"));
+        let source: String = source.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        files.push(world.bytes(&format!("/v1/events/parquet?source={source}&day={date}")).await);
+    }
+    files
+}
+
+#[tokio::test]
+async fn what_is_exported_comes_in_again_as_it_was() {
+    for seed in 0..12 {
+        let mut random = Random::of(seed);
+        let events = generator::World::of(seed, 120);
+        let mut world = World::new(events.end, 1);
+        // What came by a send, a correction and a withdrawal, and what came by an import.
+        let (sent, imported) = events.arrivals.split_at(events.arrivals.len() / 2);
+        send(&world, sent).await;
+        let rows: Vec<Event> = imported.iter().filter(|event| !event.deleted).cloned().collect();
+        world.import(MAP, &tables::files(&mut random, &rows)).await;
+        send(&world, imported).await;
+        world.settle(&mut random).await;
+        let mut other = World::new(events.end, 2);
+        let receipt = other.import("", &exported(&world).await).await;
+        assert_eq!(receipt["rejected_count"], 0, "seed {seed}: {receipt}");
+        assert_eq!(receipt["files"], serde_json::json!([]), "seed {seed}: {receipt}");
+        other.settle(&mut random).await;
+        let before = told(&world).await;
+        assert!(before.len() > 40);
+        assert_eq!(before, told(&other).await, "seed {seed}");
+    }
 }
 
 const INSIGHT: &str =

@@ -8,6 +8,7 @@ use tidemill_schemas::event::Event;
 use tidemill_tests::fault::Faults;
 use tidemill_tests::generator::{self, Random, line};
 use tidemill_tests::oracle::{Question, answer, compare};
+use tidemill_tests::tables::{self, MAP};
 use tidemill_tests::world::World;
 
 /// Worlds a property is tried in, unless the environment says otherwise.
@@ -293,6 +294,46 @@ async fn any_order_duplicates_and_cuts_give_the_same_bytes() {
         assert_eq!(receipt["duplicates"], case.events.arrivals.len(), "seed {seed}");
         other.settle(&mut Random::of(seed)).await;
         assert_eq!(before, case.bodies(&other).await, "seed {seed}");
+    }
+}
+
+/// Copies in any order, each by a send or by an import: the numbers are the oracle's.
+#[tokio::test]
+async fn whichever_way_events_come_the_numbers_are_the_oracles() {
+    for seed in seeds() {
+        let _told = Told(seed);
+        let case = Case::of(seed);
+        let mut random = Random::of(seed ^ 0x1417);
+        let mut copies = case.events.arrivals.clone();
+        random.shuffle(&mut copies);
+        let faults =
+            if seed % 2 == 0 { Faults::none() } else { Faults::new(seed, FAULTS_PER_MILLION, FAULTS_PER_MILLION) };
+        let mut world = World::with(case.events.end, 1 + 2 * (seed % 2) as u16, faults, true);
+        let mut left = copies.as_slice();
+        while !left.is_empty() {
+            let (cut, rest) = left.split_at((1 + random.below(80) as usize).min(left.len()));
+            let (rows, others): (Vec<Event>, Vec<Event>) =
+                cut.iter().cloned().partition(|event| !event.deleted && random.chance(60));
+            if !rows.is_empty() {
+                let receipt = world.import(MAP, &tables::files(&mut random, &rows)).await;
+                assert_eq!(receipt["rejected_count"], 0, "seed {seed}: {receipt}");
+            }
+            if !others.is_empty() {
+                world.send(&ndjson(&others)).await;
+            }
+            if random.chance(40) {
+                world.settle(&mut random).await;
+            }
+            left = rest;
+        }
+        world.settle(&mut random).await;
+        case.apply(&world).await;
+        finish(&case, &mut world).await;
+        world.faults.stop();
+        // All of them were received after every day had closed.
+        let received: Vec<Event> =
+            copies.iter().map(|event| Event { received: case.events.end, ..event.clone() }).collect();
+        case.check(&world, &received, true).await;
     }
 }
 

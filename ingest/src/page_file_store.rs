@@ -26,6 +26,11 @@ use crate::page_store::PageStore;
 /// Objects written or fetched at once.
 pub const OBJECTS_AT_ONCE_MAX: usize = 32;
 
+/// Where a page's object lies below the object store's root: what a folder or a bucket calls it.
+pub fn place_of(page: &PageRef) -> String {
+    Path::from(page.object.as_str()).to_string()
+}
+
 impl<'a> PageStore<'a> {
     /// The bytes of pages, in order, some ahead of the one asked for.
     pub fn fetch<'p>(
