@@ -15,8 +15,8 @@ use crate::wave::{Spent, Wave};
 
 /// Rows whose folding takes as long as publishing one day, before anything was measured.
 pub const DAY_ROWS: f64 = 300.0;
-/// The part of a day's publishing that folding it into a period takes, before anything was measured.
-pub const FOLD_DAYS: f64 = 0.1;
+/// The part of a day's whole computation that folding it into one period takes, before anything was measured.
+pub const FOLD_DAYS: f64 = 0.12;
 /// Failures a status names.
 pub const FAILURES_LISTED_MAX: usize = 100;
 
@@ -56,7 +56,11 @@ impl Costs {
             (row, day) = (1.0, DAY_ROWS);
         }
         let folds = folding.amount.folds as f64;
-        let fold = if folds > 0.0 && folding.micros > 0 { folding.micros as f64 / folds } else { day * FOLD_DAYS };
+        let fold = if folds > 0.0 && folding.micros > 0 {
+            folding.micros as f64 / folds
+        } else {
+            FOLD_DAYS * (day + row * sum(&rows) / sum(&days).max(1.0))
+        };
         Costs { row, day, fold }
     }
 

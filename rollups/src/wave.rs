@@ -213,9 +213,7 @@ impl Wave {
             is_any_done = true;
             if let Some((_, _, micros)) = seen.took.filter(|took| (took.0, took.1) == (lease.unit, lease.epoch)) {
                 self.spend(unit, micros);
-                // Units are begun in order: an earlier one that has not ended was worked on all the while.
-                let earlier = self.leases.iter().filter(|held| held.unit < lease.unit).count();
-                self.see_engines(micros, earlier, now);
+                self.see_engines(micros, now);
             }
         }
         is_any_done
@@ -227,10 +225,11 @@ impl Wave {
         spent.micros += micros;
     }
 
-    /// A unit was worked on until now: how many others were at the same time. `still`: those that are still worked on.
-    fn see_engines(&mut self, micros: u64, still: usize, now: Timestamp) {
+    /// A unit was worked on until now: how many others were at the same time. Of those in flight nobody knows: a delivery
+    /// may hold several and work on one.
+    fn see_engines(&mut self, micros: u64, now: Timestamp) {
         let began = now.micros().saturating_sub(i64::try_from(micros).unwrap_or(i64::MAX));
-        let beside = |at: i64| self.recent.iter().filter(|(from, to)| (*from..*to).contains(&at)).count() + 1 + still;
+        let beside = |at: i64| self.recent.iter().filter(|(from, to)| (*from..*to).contains(&at)).count() + 1;
         let moments = self.recent.iter().map(|(from, _)| (*from).max(began)).chain([began]);
         let most = moments.map(beside).max().unwrap_or(1);
         self.engines = self.engines.max(u32::try_from(most).unwrap_or(u32::MAX));
