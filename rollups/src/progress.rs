@@ -15,10 +15,8 @@ use crate::wave::{Spent, Wave};
 
 /// Rows whose folding takes as long as publishing one day, before anything was measured.
 pub const DAY_ROWS: f64 = 300.0;
-/// The part of a day's publishing that folding it into a period takes, before anything was measured.
-pub const FOLD_DAYS: f64 = 0.1;
-/// The part of the work within which the pace is not trusted alone.
-const EARLY_PART: f64 = 0.25;
+/// The part of a day's whole computation that folding it into one period takes, before anything was measured.
+pub const FOLD_DAYS: f64 = 0.12;
 /// Failures a status names.
 pub const FAILURES_LISTED_MAX: usize = 100;
 
@@ -58,7 +56,11 @@ impl Costs {
             (row, day) = (1.0, DAY_ROWS);
         }
         let folds = folding.amount.folds as f64;
-        let fold = if folds > 0.0 && folding.micros > 0 { folding.micros as f64 / folds } else { day * FOLD_DAYS };
+        let fold = if folds > 0.0 && folding.micros > 0 {
+            folding.micros as f64 / folds
+        } else {
+            FOLD_DAYS * (day + row * sum(&rows) / sum(&days).max(1.0))
+        };
         Costs { row, day, fold }
     }
 
@@ -188,11 +190,10 @@ pub fn eta_seconds(units: &[Unit], wave: &Wave) -> Option<f64> {
     if work <= 0.0 {
         return None;
     }
-    let mut engines = work / micros;
-    // Early on a unit more or less sways the pace; that engines come in whole numbers is worth as much.
-    if costs.of(done) < EARLY_PART * costs.of(total) && !wave.months.is_empty() {
-        engines = (engines + engines.round().clamp(1.0, f64::from(wave.budget))) / 2.0;
-    }
+    let pace = work / micros;
+    // Early on a unit more or less sways the pace: the engines seen at work say more then.
+    let done = (costs.of(done) / costs.of(total)).clamp(0.0, 1.0);
+    let engines = if wave.engines == 0 { pace } else { f64::from(wave.engines) * (1.0 - done) + pace * done };
     let whole = costs.of(total) / engines;
     Some(((whole - wave.active_micros as f64) / 1e6).max(0.0))
 }

@@ -24,6 +24,8 @@ pub const BUDGET_MAX: u32 = 64;
 pub const LEASE_SECONDS: i64 = 30 * 60;
 /// Leases of one unit that may run out before it counts as failed.
 pub const EXPIRIES_MAX: u32 = 5;
+/// Units whose times are kept to see how many engines work at once.
+const RECENT_MAX: usize = 16;
 /// Failed units after which nothing new is leased.
 pub const FAILED_UNITS_MAX: usize = 1_000;
 
@@ -82,6 +84,12 @@ pub struct Wave {
     pub months: BTreeMap<Date, Spent>,
     /// What folding took.
     pub folding: Spent,
+    /// The most engines that were seen working at once.
+    #[serde(default)]
+    pub engines: u32,
+    /// When the last units were worked on: first and last microsecond of each.
+    #[serde(default)]
+    pub recent: Vec<(i64, i64)>,
 }
 
 /// A unit in flight.
@@ -158,6 +166,8 @@ impl Wave {
             anchor: None,
             months: BTreeMap::new(),
             folding: Spent::default(),
+            engines: 0,
+            recent: Vec::new(),
         }
     }
 
@@ -166,7 +176,7 @@ impl Wave {
     pub fn step(&self, units: &[Unit], seen: &Seen, now: Timestamp) -> Wave {
         let mut wave = self.clone();
         let had_any_done = self.anchor.is_some();
-        let ended = wave.take_in(units, seen);
+        let ended = wave.take_in(units, seen, now);
         wave.expire(seen.orphaned, now);
         wave.lease(units, now);
         wave.conclude(units);
@@ -185,7 +195,7 @@ impl Wave {
     }
 
     /// Takes in what was reported under the leases as they are; whether a unit was done.
-    fn take_in(&mut self, units: &[Unit], seen: &Seen) -> bool {
+    fn take_in(&mut self, units: &[Unit], seen: &Seen, now: Timestamp) -> bool {
         let mut is_any_done = false;
         for mut lease in std::mem::take(&mut self.leases) {
             lease.sent |= seen.sent.contains(&(lease.unit, lease.epoch));
@@ -203,6 +213,7 @@ impl Wave {
             is_any_done = true;
             if let Some((_, _, micros)) = seen.took.filter(|took| (took.0, took.1) == (lease.unit, lease.epoch)) {
                 self.spend(unit, micros);
+                self.see_engines(micros, now);
             }
         }
         is_any_done
@@ -212,6 +223,19 @@ impl Wave {
         let spent = if unit.period.is_day() { self.months.entry(unit.at).or_default() } else { &mut self.folding };
         spent.amount = spent.amount.plus(unit.amount);
         spent.micros += micros;
+    }
+
+    /// A unit was worked on until now: how many others were at the same time. Of those in flight nobody knows: a delivery
+    /// may hold several and work on one.
+    fn see_engines(&mut self, micros: u64, now: Timestamp) {
+        let began = now.micros().saturating_sub(i64::try_from(micros).unwrap_or(i64::MAX));
+        let beside = |at: i64| self.recent.iter().filter(|(from, to)| (*from..*to).contains(&at)).count() + 1;
+        let moments = self.recent.iter().map(|(from, _)| (*from).max(began)).chain([began]);
+        let most = moments.map(beside).max().unwrap_or(1);
+        self.engines = self.engines.max(u32::try_from(most).unwrap_or(u32::MAX));
+        self.recent.push((began, now.micros()));
+        let surplus = self.recent.len().saturating_sub(RECENT_MAX);
+        self.recent.drain(..surplus);
     }
 
     /// Leases that ran out are granted anew; of a cancelled backfill, given up.

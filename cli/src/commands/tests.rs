@@ -116,7 +116,10 @@ async fn answers_are_printed_in_the_format_asked_for() {
     }
     let (_, _, printed) = run_and_read("plan").await;
     assert!(printed.contains("warning[TM0250]: never seen"), "{printed}");
-    assert!(printed.contains(" +  a        create     incremental            1,200  counts"), "{printed}");
+    assert!(
+        printed.contains(" +  a        create     incremental  1,200                          counts"),
+        "{printed}"
+    );
     assert!(printed.ends_with("not in files (kept): gone\n"), "{printed}");
 }
 

