@@ -143,14 +143,14 @@ fn firings_load() {
         requested_at: time("2026-04-02T12:00:00Z"),
     };
     let firings = [
-        Firing::Repair { tenant: "default".to_owned() },
         rollup(Period::Day, WeekStart::Sunday),
         rollup(Period::Week, WeekStart::Monday),
         rollup(Period::Year, WeekStart::Sunday),
         Firing::Again { request: again },
+        Firing::Repair { tenant: "default".to_owned() },
         Firing::Wave { tenant: "default".to_owned(), backfill: "b1".to_owned() },
     ];
-    check("firings_periods.json", &firings.to_vec());
+    check("firings.json", &firings.to_vec());
     // As it was stored before there were longer periods.
     let before = r#"{"fire":"rollup","tenant":"default","zone":"Europe/Berlin"}"#;
     assert_eq!(serde_json::from_str::<Firing>(before).unwrap(), firings[0]);

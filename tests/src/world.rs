@@ -220,17 +220,17 @@ impl World {
         }
     }
 
-    /// Removes stored days of an insight, as no code of ours ever does.
+    /// Removes stored periods of an insight, as no code of ours ever does.
     ///
     /// # Panics
     /// When they cannot be removed.
-    pub async fn lose_days(&self, insight: &str, days: &[Date]) {
+    pub async fn lose(&self, insight: &str, period: Period, firsts: &[Date]) {
         let explained = json(&self.must("GET", &format!("/v1/insights/{insight}"), "").await);
         let fingerprint = explained["fingerprint"].as_str().expect("every insight has one").to_owned();
-        for day in days {
+        for first in firsts {
             let parts = [keys::SnapshotPart::Header, keys::SnapshotPart::Digest];
             let lost = parts.map(|part| Write {
-                key: keys::snapshot(&Tenant::local(), insight, &fingerprint, Period::Day, *day, part),
+                key: keys::snapshot(&Tenant::local(), insight, &fingerprint, period, *first, part),
                 condition: Condition::None,
                 effect: Effect::Delete,
             });

@@ -6,7 +6,7 @@ use futures::TryStreamExt;
 use object_store::ObjectStore;
 use tidemill_aggregator::blob_name::BLOB_KEEP_SECONDS;
 use tidemill_aggregator::on_clean::on_clean;
-use tidemill_schemas::calendar::{self, Date};
+use tidemill_schemas::calendar::{self, Date, LONG_PERIODS, Period};
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::snapshot::BlobRange;
 use tidemill_schemas::time::Timestamp;
@@ -31,9 +31,13 @@ async fn blobs(world: &World) -> BTreeSet<String> {
 async fn referred(world: &World, insights: &[String], first: Date, last: Date) -> Vec<BlobRange> {
     let mut ranges = Vec::new();
     for insight in insights {
-        // Reading the states of every snapshot fails if one is gone.
-        for (snapshot, _) in world.stored(insight, first, last).await.into_values() {
-            ranges.extend([snapshot.header.detail, snapshot.header.states].into_iter().flatten());
+        for period in [Period::Day].into_iter().chain(LONG_PERIODS) {
+            // A longer period may have begun before the first event.
+            let first = if period.is_day() { first } else { Date::constant(1, 1, 1) };
+            // Reading the states of every snapshot fails if one is gone.
+            for (snapshot, _) in world.stored_periods(insight, period, first, last).await.into_values() {
+                ranges.extend([snapshot.header.detail, snapshot.header.states].into_iter().flatten());
+            }
         }
     }
     ranges

@@ -209,7 +209,7 @@ pub(crate) fn order(at: usize, time: Timestamp) -> Event {
     }
 }
 
-/// A month of orders in UTC, days computed, nothing rolled up.
+/// A month of orders in UTC, days computed, the month not rolled up.
 async fn a_month_of_days(budget: u32) -> (World, Vec<Event>, Definition) {
     let mut world = World::new(at("2026-04-20T12:00:00Z"), 1);
     world.repair_attempts = budget;
@@ -222,6 +222,7 @@ async fn a_month_of_days(budget: u32) -> (World, Vec<Event>, Definition) {
     world.settle(&mut Random::of(1)).await;
     world.backfill().await;
     world.settle(&mut Random::of(2)).await;
+    world.lose("orders", Period::Month, &[march().0]).await;
     (world, sent, parsed(ORDERS))
 }
 
@@ -237,7 +238,7 @@ async fn days_lost_under_a_rollup_are_asked_for_and_made_again() {
         let (mut world, sent, definition) = a_month_of_days(1 + (seed % 3) as u32).await;
         let mut random = Random::of(seed);
         let lost: Vec<Date> = calendar::dates(march().0, march().1).filter(|_| random.chance(20 + 20 * seed)).collect();
-        world.lose_days("orders", &lost).await;
+        world.lose("orders", Period::Day, &lost).await;
         world.request("orders", Period::Month, march(), Reason::Rollup).await;
         let until = world.now().plus_seconds(3_600);
         world.live_until(until, &mut random, 0).await;
@@ -252,7 +253,7 @@ async fn without_a_budget_a_rollup_is_partial_names_its_days_and_heals() {
     let (mut world, sent, definition) = a_month_of_days(0).await;
     let mut random = Random::of(4);
     let lost = ["2026-03-03", "2026-03-17", "2026-03-18"].map(date);
-    world.lose_days("orders", &lost).await;
+    world.lose("orders", Period::Day, &lost).await;
     world.request("orders", Period::Month, march(), Reason::Rollup).await;
     world.settle(&mut random).await;
     let stored = world.stored_periods("orders", Period::Month, march().0, march().0).await;
@@ -357,7 +358,7 @@ async fn a_changed_day_changes_its_periods_and_no_others() {
 async fn a_late_look_goes_by_schedule_when_no_queue_keeps_it() {
     let (mut world, _, _) = a_month_of_days(10).await;
     // A page that cannot be read: the day can never be computed.
-    world.lose_days("orders", &[date("2026-03-03")]).await;
+    world.lose("orders", Period::Day, &[date("2026-03-03")]).await;
     let pages = tidemill_ingest::page_store::PageStore::new(&world.ports.context())
         .pages(
             &tidemill_schemas::keys::Tenant::local(),
