@@ -327,7 +327,7 @@ async fn whichever_way_events_come_the_numbers_are_the_oracles() {
             left = rest;
         }
         world.settle(&mut random).await;
-        case.apply(&world).await;
+        case.apply_all(&world).await;
         finish(&case, &mut world).await;
         world.faults.stop();
         // All of them were received after every day had closed.
