@@ -21,16 +21,34 @@ pub async fn on_delivery(context: &Context, budget: u32, messages: &[Message]) -
     let requests: Vec<Message> = single.iter().map(|at| messages[*at].clone()).collect();
     if !requests.is_empty() {
         for (at, outcome) in single.into_iter().zip(on_merge(context, budget, &requests).await) {
-            outcomes[at] = outcome;
+            outcomes[at] = match outcome {
+                Outcome::Done => on_single(context, &messages[at]).await,
+                other => other,
+            };
         }
     }
     for at in units {
-        outcomes[at] = on_unit(context, budget, &messages[at]).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the unit will be tried again");
-            Outcome::RetryFrom(Position::default())
-        });
+        outcomes[at] = on_unit(context, budget, &messages[at]).await.unwrap_or_else(|error| again(&error));
     }
     outcomes
+}
+
+/// A request that was put off while its unit went on reports later, by itself: its backfill takes a step then too.
+async fn on_single(context: &Context, message: &Message) -> Outcome {
+    match serde_json::from_slice(&message.body) {
+        Ok(ComputeSnapshotRequest { tenant, reason: Reason::Unit(lease), .. }) => {
+            match on_wave::step(context, &Tenant(tenant), &lease.backfill, Seen::default()).await {
+                Ok(_) => Outcome::Done,
+                Err(error) => again(&error),
+            }
+        }
+        _ => Outcome::Done,
+    }
+}
+
+fn again(error: &Error) -> Outcome {
+    tracing::warn!(%error, "the delivery will be tried again");
+    Outcome::RetryFrom(Position::default())
 }
 
 /// A unit is a list, a request an object.
