@@ -184,7 +184,7 @@ fn a_csv_file_is_imported_and_its_bad_rows_are_told() {
 fn orders(path: &Path, name: &str, count: i64) {
     let texts =
         |text: &dyn Fn(i64) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values((0..count).map(text))) };
-    let times = TimestampMillisecondArray::from_iter_values((0..count).map(|at| 1_767_225_600_000 + at * 3_600_000));
+    let times = TimestampMillisecondArray::from_iter_values((0..count).map(|at| 1_420_070_400_000 + at * 600_000));
     let columns = [
         ("order", texts(&|at| format!("{name}-{at}"))),
         ("at", Arc::new(times) as ArrayRef),
