@@ -7,11 +7,9 @@ use std::path::PathBuf;
 
 use axum::http::Method;
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
 use indicatif::ProgressBar;
 use tidemill_schemas::calendar::Zone;
 
-use crate::bucket::{Object, Pieces};
 use crate::client::{Caller, Request};
 use crate::failure::Failure;
 use crate::json::{Json, quoted};
@@ -58,43 +56,13 @@ impl Imported {
     }
 }
 
-/// A Parquet file, wherever it lies.
-pub enum Input {
-    /// Here.
-    File(PathBuf),
-    /// In a bucket.
-    Object(Object),
-}
-
-impl Input {
-    fn name(&self) -> String {
-        match self {
-            Input::File(path) => path.display().to_string(),
-            Input::Object(object) => object.name.clone(),
-        }
-    }
-
-    fn bytes(&self) -> u64 {
-        match self {
-            Input::File(path) => std::fs::metadata(path).map_or(0, |about| about.len()),
-            Input::Object(object) => object.bytes,
-        }
-    }
-
-    async fn pieces(&self, bar: ProgressBar) -> Result<Pieces, Failure> {
-        let pieces = match self {
-            Input::File(path) => {
-                let opened = tokio::fs::File::open(path).await.map_err(|error| Failure::file(path, &error))?;
-                pieces(opened).boxed()
-            }
-            Input::Object(object) => object.pieces().await?,
-        };
-        Ok(pieces.inspect_ok(move |piece| bar.inc(piece.len() as u64)).boxed())
-    }
-}
-
 /// Uploads files and commits them.
-pub async fn import(caller: &Caller, terminal: &Terminal, files: &[Input], asked: &Asked) -> Result<Imported, Failure> {
+pub async fn import(
+    caller: &Caller,
+    terminal: &Terminal,
+    files: &[PathBuf],
+    asked: &Asked,
+) -> Result<Imported, Failure> {
     let body = body(asked);
     let begun = caller.ask(&Request::send(Method::POST, "/v1/imports", "application/json", body)).await?.json()?;
     let path = format!("/v1/imports/{}", begun.text_at("id"));
@@ -116,12 +84,14 @@ fn body(asked: &Asked) -> String {
     format!("{{{}}}", fields.join(","))
 }
 
-async fn run(caller: &Caller, terminal: &Terminal, files: &[Input], path: &str) -> Result<Imported, Failure> {
-    let bar = terminal.bar(files.iter().map(Input::bytes).sum(), "uploading", true);
+async fn run(caller: &Caller, terminal: &Terminal, files: &[PathBuf], path: &str) -> Result<Imported, Failure> {
+    let total = files.iter().map(|file| std::fs::metadata(file).map_or(0, |about| about.len())).sum();
+    let bar = terminal.bar(total, "uploading", true);
     for (nth, file) in files.iter().enumerate() {
+        let name = file.display().to_string();
         let request = Request { method: Method::PUT, ..Request::get(format!("{path}/files/{nth}")) };
-        let pieces = file.pieces(bar.clone()).await.inspect_err(|_| bar.finish_and_clear())?;
-        let answer = caller.upload(&request.with("name", file.name()), pieces).await;
+        let opened = tokio::fs::File::open(file).await.map_err(|error| Failure::file(file, &error))?;
+        let answer = caller.upload(&request.with("name", &name), pieces(opened, bar.clone())).await;
         answer.inspect_err(|_| bar.finish_and_clear())?;
     }
     bar.finish_and_clear();
@@ -130,15 +100,24 @@ async fn run(caller: &Caller, terminal: &Terminal, files: &[Input], path: &str) 
 }
 
 /// A file's bytes, as they are read.
-fn pieces(file: tokio::fs::File) -> impl futures::Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+fn pieces(
+    file: tokio::fs::File,
+    bar: ProgressBar,
+) -> impl futures::Stream<Item = std::io::Result<Bytes>> + Send + 'static {
     use tokio::io::AsyncReadExt;
-    futures::stream::unfold(Some(file), async |file| {
-        let mut file = file?;
-        let mut piece = Vec::with_capacity(READ_BYTES);
-        match (&mut file).take(READ_BYTES as u64).read_to_end(&mut piece).await {
-            Ok(0) => None,
-            Ok(_) => Some((Ok(Bytes::from(piece)), Some(file))),
-            Err(error) => Some((Err(error), None)),
+    futures::stream::unfold(Some(file), move |file| {
+        let bar = bar.clone();
+        async move {
+            let mut file = file?;
+            let mut piece = Vec::with_capacity(READ_BYTES);
+            match (&mut file).take(READ_BYTES as u64).read_to_end(&mut piece).await {
+                Ok(0) => None,
+                Ok(read) => {
+                    bar.inc(read as u64);
+                    Some((Ok(Bytes::from(piece)), Some(file)))
+                }
+                Err(error) => Some((Err(error), None)),
+            }
         }
     })
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tidemill_schemas::calendar::Zone;
 
-use crate::bucket;
 use crate::commands::send;
 use crate::convert::{self, Columns};
 use crate::failure::{Exit, Failure};
@@ -23,7 +22,7 @@ const FOLDERS_DEPTH_MAX: usize = 32;
 /// Import history: NDJSON, CSV or Parquet files
 #[derive(Debug, Args)]
 pub struct Import {
-    /// Files, patterns with `*`, `?` and `**` (in quotes, or the shell resolves them), or `s3://bucket/prefix`
+    /// Files, or patterns with `*`, `?` and `**` (in quotes, or the shell resolves them)
     #[arg(required = true, value_name = "GLOB")]
     files: Vec<String>,
 
@@ -51,13 +50,9 @@ impl Import {
         };
         let (mut inputs, mut parquet) = (Vec::new(), Vec::new());
         for pattern in &self.files {
-            if pattern.starts_with(bucket::SCHEME) {
-                parquet.extend(bucket::list(pattern).await?.into_iter().map(importing::Input::Object));
-                continue;
-            }
             for path in expand(pattern)? {
                 if convert::is_parquet(&path) {
-                    parquet.push(importing::Input::File(path));
+                    parquet.push(path);
                 } else if convert::is_table(&path) {
                     inputs.push(Input::Table(path, columns.clone()));
                 } else {
