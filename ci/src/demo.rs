@@ -64,10 +64,13 @@ pub fn views_of(place: &Place, project: &Path, range: (&str, &str)) -> Result<()
     };
     let views = keep("views.sql", run(&["sql"])?)?;
     let listed = String::from_utf8(run(&["ls", "--json"])?).map_err(|why| why.to_string())?;
+    let insights = names(&listed);
+    if insights.is_empty() {
+        return Err("`tidemill ls` names no insight, so there is nothing to compare".to_owned());
+    }
     let mut failures = Vec::new();
-    for insight in names(&listed) {
-        let answer =
-            run(&["query", &insight, "--every", "day", "--by", "", "--from", range.0, "--to", range.1, "-o", "json"])?;
+    for insight in insights {
+        let answer = run(&["query", &insight, "--every", "day", "--from", range.0, "--to", range.1, "-o", "json"])?;
         let answer = keep(&format!("{insight}-views.json"), answer)?;
         let mut referee = Command::new(interpreter(place));
         referee.arg(place.root.join("tests/referee/views.py")).arg(&views).arg(&insight);
@@ -76,10 +79,10 @@ pub fn views_of(place: &Place, project: &Path, range: (&str, &str)) -> Result<()
     if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
 }
 
-/// The values of `"name"` in JSON; enough for names of insights, which need no escapes.
+/// The values of `"insight"` in JSON; enough for names of insights, which need no escapes.
 fn names(json: &str) -> Vec<String> {
     let compact: String = json.split_whitespace().collect();
-    compact.split("\"name\":\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
+    compact.split("\"insight\":\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
 }
 
 pub(crate) fn tidemill(place: &Place) -> PathBuf {

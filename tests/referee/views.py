@@ -13,14 +13,15 @@ from decimal import Decimal
 
 import duckdb
 
-APPROX_ERROR = Decimal("0.065")
+# Four standard errors of each side: DuckDB's HyperLogLog has 64 registers (13 %), ours 16,384 (0.8 %).
+APPROX_ERROR = Decimal("0.55")
 
 
 def near(ours, theirs, accuracy):
     if isinstance(theirs, float):
         return ours is not None and abs(ours - Decimal(repr(theirs))) <= Decimal("0.0000011")
     if accuracy != "exact" and ours is not None and theirs:
-        return abs(ours - theirs) <= theirs * APPROX_ERROR
+        return abs(ours - theirs) <= max(1, theirs * APPROX_ERROR)
     if isinstance(theirs, (int, Decimal)) and not isinstance(theirs, bool):
         return ours == Decimal(theirs)
     return ours == (theirs if theirs is None or isinstance(theirs, bool) else str(theirs))
