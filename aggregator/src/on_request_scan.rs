@@ -52,10 +52,21 @@ pub(crate) enum Keep {
     All,
     /// Nothing: only how long it takes matters.
     Nothing,
+    /// They are handed back; nothing is published.
+    Given,
 }
 
 /// Computes the days of every job in one pass; one end per job.
 pub(crate) async fn scan(context: &Context, jobs: &[Job], keep: Keep) -> Vec<Ended> {
+    pass(context, jobs, keep).await.into_iter().map(|ended| ended.map(|_| ())).collect()
+}
+
+/// Computes the days of every job in one pass and hands them back; nothing is published.
+pub(crate) async fn compute(context: &Context, jobs: &[Job]) -> Vec<Result<Vec<Computed>, Failure>> {
+    pass(context, jobs, Keep::Given).await
+}
+
+async fn pass(context: &Context, jobs: &[Job], keep: Keep) -> Vec<Result<Vec<Computed>, Failure>> {
     match Pass::prepare(context, jobs, keep).await {
         Ok(mut pass) => {
             if let Err(failure) = pass.run().await {
@@ -66,7 +77,7 @@ pub(crate) async fn scan(context: &Context, jobs: &[Job], keep: Keep) -> Vec<End
                     }
                 }
             }
-            pass.ended
+            pass.ended.into_iter().zip(pass.given).map(|(ended, given)| ended.map(|()| given)).collect()
         }
         Err(failure) => vec![Err(failure); jobs.len()],
     }
@@ -79,6 +90,8 @@ struct Pass<'a> {
     folds: Vec<Option<Fold>>,
     /// Days that are computed and not yet published, per job.
     computed: Vec<Vec<Computed>>,
+    /// Days handed back, per job; see [`Keep::Given`].
+    given: Vec<Vec<Computed>>,
     ended: Vec<Ended>,
     set: Arc<PageSet>,
     watermark: Timestamp,
@@ -114,8 +127,9 @@ impl<'a> Pass<'a> {
             Some(Fold::new(job.work.plan.clone(), first, last, limits, Box::new(FileSpill::default())))
         };
         let folds = jobs.iter().map(fold).collect();
-        let (computed, ended) = (vec![Vec::new(); jobs.len()], vec![Ok(()); jobs.len()]);
-        Ok(Pass { context, jobs, folds, computed, ended, set: Arc::new(set), watermark, now, keep })
+        let (computed, given) = (vec![Vec::new(); jobs.len()], vec![Vec::new(); jobs.len()]);
+        let ended = vec![Ok(()); jobs.len()];
+        Ok(Pass { context, jobs, folds, computed, given, ended, set: Arc::new(set), watermark, now, keep })
     }
 
     async fn run(&mut self) -> Result<(), Failure> {
@@ -210,7 +224,7 @@ impl<'a> Pass<'a> {
         computed.input = Input::Pages;
         computed.pages = self.set.hash(first, last);
         computed.changed = self.set.through_of(first, last);
-        if window.end > self.now || self.keep == Keep::Nothing {
+        if window.end > self.now || self.keep != Keep::All {
             return Ok(computed);
         }
         computed.verified = Some(true);
@@ -238,8 +252,13 @@ impl<'a> Pass<'a> {
 
     async fn publish(&mut self, at: usize) -> Result<(), Failure> {
         let computed = std::mem::take(&mut self.computed[at]);
-        if self.keep == Keep::Nothing {
-            return Ok(());
+        match self.keep {
+            Keep::All => {}
+            Keep::Nothing => return Ok(()),
+            Keep::Given => {
+                self.given[at].extend(computed);
+                return Ok(());
+            }
         }
         let work = &self.jobs[at].work;
         on_request_commit::publish(self.context, work, computed, &self.set.through, self.watermark).await

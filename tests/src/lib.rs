@@ -5,6 +5,7 @@
 pub mod conformance;
 pub mod fault;
 pub mod generator;
+pub mod history;
 pub mod memory;
 pub mod oracle;
 pub mod tables;

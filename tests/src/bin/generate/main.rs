@@ -5,14 +5,11 @@
 //! chain over 30 names; actors recur with a heavy tail, about one per 20 events; weekends are quieter. The same
 //! arguments give the same files. Memory holds one batch per day being written and four bytes per session.
 
-mod draw;
-mod history;
-mod write;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tidemill_schemas::calendar::Date;
+use tidemill_tests::history::{History, write};
 
 /// What the command line says.
 struct Arguments {
@@ -28,8 +25,8 @@ const USAGE: &str = "generate --rows N --out DIR [--from YYYY-MM-DD] [--days N |
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let made = parse(&words).and_then(|arguments| {
-        let history = history::History::new(arguments.rows, arguments.days, arguments.from, arguments.seed);
-        write::write(history, &arguments.out)
+        let history = History::new(arguments.rows, arguments.days, arguments.from, arguments.seed);
+        write(history, &arguments.out)
     });
     match made {
         Ok(summary) => {

@@ -11,7 +11,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use tidemill_schemas::calendar::Date;
 
-use crate::history::History;
+use super::History;
 
 /// Rows of a row group.
 const ROW_GROUP_ROWS: usize = 122_880;

@@ -1,4 +1,10 @@
-//! History: sessions of recurring actors, batch by batch.
+//! Product-analytics history from a seed: sessions of recurring actors, batch by batch.
+//!
+//! Sessions walk a small Markov chain over 30 names; actors recur with a heavy tail, about one per 20 events; weekends
+//! are quieter. The same arguments give the same events. [`write()`] makes Parquet of them, one file a UTC day.
+
+mod draw;
+mod write;
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -7,9 +13,9 @@ use arrow::array::{ArrayRef, Float64Builder, Int32Builder, RecordBatch, StringBu
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use tidemill_schemas::calendar::{Date, Zone, dates};
 use tidemill_schemas::time::MICROS_PER_DAY;
-use tidemill_tests::generator::Random;
-
-use crate::draw::{COUNTRIES, DEVICES, NAMES, PLANS, Zipf, exponential, mix, normal, unit};
+use crate::generator::Random;
+use draw::{COUNTRIES, DEVICES, NAMES, PLANS, Zipf, exponential, mix, normal, unit};
+pub use write::write;
 
 /// Rows of one batch.
 const BATCH_ROWS: u64 = 16_384;

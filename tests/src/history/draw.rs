@@ -1,6 +1,6 @@
 //! Draws: seeded numbers of the shapes that real traffic has.
 
-use tidemill_tests::generator::Random;
+use crate::generator::Random;
 
 /// The words events are made of, most frequent first.
 pub const NAMES: [&str; 30] = [
