@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use serde::{Deserialize, Serialize};
+use tidemill_ingest::page::footer::Bounds;
 use tidemill_schemas::calendar::Date;
 
-use crate::columns::Frame;
+use crate::columns::{Frame, Memory};
 use crate::fold::day::DayFold;
 use crate::fold::split::Splitter;
 use crate::fold::{FoldError, select};
@@ -152,13 +153,15 @@ pub fn deltas(
     if !plan.is_additive() {
         return Err(broken(plan, "a metric is neither a count nor a sum"));
     }
-    let frame = Frame::new(batch, plan.columns()).map_err(|error| FoldError::of(error, "where"))?;
+    let memory = Memory::default();
+    let frame = Frame::new(batch, plan.columns(), Bounds::default(), &memory);
+    let frame = frame.map_err(|error| FoldError::of(error, "where"))?;
     let mut splitter = Splitter::new(plan.zone.clone());
     let Some(selection) = select(plan, &frame, rows, None, &mut splitter)? else { return Ok(contributions) };
     let spill = SharedSpill::new(Box::new(MemorySpill::default()));
     for day in &selection.days {
         let mut fold = DayFold::new(plan, day.window);
-        fold.update(plan, &selection.prepared, &day.rows, usize::MAX)?;
+        fold.update(plan, &selection.prepared, day.rows.which(), usize::MAX)?;
         let cells = fold.finish(plan, &spill)?;
         let groups = cells.groups.into_iter().map(|(key, cell)| (CellKey::Group(key), cell));
         for (key, cell) in std::iter::once((CellKey::Total, cells.total)).chain(groups) {

@@ -3,26 +3,51 @@
 //! In: a batch with the page schema of [`tidemill_schemas::page`]. Out: typed [`Vector`]s. A column that is not there
 //! is null in every row; what lies in `$rare` is read from its JSON once a batch. Nothing here knows a definition.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
-use arrow::buffer::{NullBuffer, ScalarBuffer};
+use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Decimal128Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use serde_json::value::RawValue;
+use tidemill_ingest::page::footer::Bounds;
 use tidemill_schemas::decimal::{DECIMAL_SCALE_MAX, Decimal};
 use tidemill_schemas::expression::{Column, Read};
 use tidemill_schemas::page;
-use tidemill_schemas::value::{Type, Value};
+use tidemill_schemas::value::{Type, Value, hash_text};
 
-use crate::eval::EvalError;
 use crate::eval::vector::{Numbers, Texts, Times, Unscaled, Vector};
+use crate::eval::{EvalError, Node};
+use crate::fold::day::Received;
+use crate::metric::accumulate::is_same;
+use crate::plan::Base;
 
+/// Digits that fit 64 bits.
+const SMALL_DIGITS: u8 = 18;
 const PROPERTY_TYPES: [Type; 3] = [Type::Bool, Type::Number, Type::Text];
 
-/// One batch, ready to be read.
+/// What frames of one pass keep for each other: batches of a row group share their dictionaries, insights of a pass
+/// their columns.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Hashes of dictionaries; each held, so that no other can come to lie at its place.
+    hashes: RefCell<VecDeque<(StringArray, Arc<Vec<u128>>)>>,
+}
+
+/// Dictionaries whose hashes are kept: those of one row group.
+const HASHED_DICTIONARIES_MAX: usize = 16;
+
+/// One batch, ready to be read by every insight of a pass.
 #[derive(Debug)]
 pub struct Frame<'a> {
     batch: &'a RecordBatch,
+    bounds: Bounds,
+    memory: &'a Memory,
+    /// Rows by the names and source insights read.
+    bases: RefCell<Vec<(Base, BooleanBuffer)>>,
+    /// The least and greatest event time, once looked at.
+    span: Cell<Option<(i64, i64)>>,
     /// Field numbers by property and type; only properties that are wanted.
     properties: BTreeMap<(&'a str, Type), usize>,
     /// Values from `$rare` by property, one per row; only properties that are wanted and occur.
@@ -30,11 +55,16 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Looks at a batch; `wanted` are the columns that may be read from it.
+    /// Looks at a batch; `wanted` are the columns that may be read from it, `bounds` what its page's statistics say.
     ///
     /// # Errors
     /// [`EvalError::Page`] when `$rare` is not what a page holds.
-    pub fn new(batch: &'a RecordBatch, wanted: &BTreeSet<Column>) -> Result<Frame<'a>, EvalError> {
+    pub fn new(
+        batch: &'a RecordBatch,
+        wanted: &BTreeSet<Column>,
+        bounds: Bounds,
+        memory: &'a Memory,
+    ) -> Result<Frame<'a>, EvalError> {
         let mut keys = BTreeSet::new();
         for column in wanted {
             if let Column::Property(key) = column {
@@ -55,7 +85,71 @@ impl<'a> Frame<'a> {
             }
         }
         let rare = rare_values(batch, &keys)?;
-        Ok(Frame { batch, properties, rare })
+        Ok(Frame { batch, bounds, memory, bases: RefCell::default(), span: Cell::new(bounds.time), properties, rare })
+    }
+
+    /// The least and greatest event time, both included; `None` when it has no rows, or rows without one.
+    ///
+    /// # Errors
+    /// As [`Frame::times`].
+    pub fn span(&self) -> Result<Option<(i64, i64)>, EvalError> {
+        if self.span.get().is_none()
+            && let Some(times) = self.times(page::TIME)?
+            && times.nulls.is_none()
+        {
+            let bounds = times
+                .values
+                .iter()
+                .fold((i64::MAX, i64::MIN), |(least, greatest), time| (least.min(*time), greatest.max(*time)));
+            self.span.set((bounds.0 <= bounds.1).then_some(bounds));
+        }
+        Ok(self.span.get())
+    }
+
+    /// When its rows were accepted.
+    ///
+    /// # Errors
+    /// As [`Frame::times`].
+    pub(crate) fn received(&self) -> Result<Received, EvalError> {
+        Ok(match (self.times(page::RECEIVED)?, self.bounds.received) {
+            (Some(times), _) => Received::At(times),
+            (None, Some((_, latest))) => Received::Until(latest),
+            (None, None) => Received::Unknown,
+        })
+    }
+
+    /// The rows of an insight's names and source; worked out once for all insights that read the same.
+    ///
+    /// # Errors
+    /// [`EvalError`].
+    pub(crate) fn base(&self, base: &Base, test: &Node) -> Result<BooleanBuffer, EvalError> {
+        if let Some((_, rows)) = self.bases.borrow().iter().find(|(known, _)| known == base) {
+            return Ok(rows.clone());
+        }
+        let rows = test.holds(self, None)?;
+        self.bases.borrow_mut().push((base.clone(), rows.clone()));
+        Ok(rows)
+    }
+
+    /// The hashes of a column's dictionary; `None` when it has none, or so large a one that `rows` of it are cheaper
+    /// hashed one by one.
+    pub(crate) fn hashes(&self, texts: &Texts, rows: usize) -> Option<Arc<Vec<u128>>> {
+        let values = &texts.values;
+        let mut known = self.memory.hashes.borrow_mut();
+        texts.keys.as_ref()?;
+        if let Some((_, hashes)) = known.iter().find(|(held, _)| is_same(held, values)) {
+            return Some(Arc::clone(hashes));
+        }
+        if values.len() > 4 * rows + 1024 {
+            return None;
+        }
+        let hash = |at: usize| if values.is_null(at) { 0 } else { hash_text(values.value(at)) };
+        let hashes: Arc<Vec<u128>> = Arc::new((0..values.len()).map(hash).collect());
+        if known.len() >= HASHED_DICTIONARIES_MAX {
+            known.pop_front();
+        }
+        known.push_back((values.clone(), Arc::clone(&hashes)));
+        Some(hashes)
     }
 
     /// Rows.
@@ -137,11 +231,11 @@ fn vector_of(name: &str, array: &dyn Array) -> Result<Vector, EvalError> {
         DataType::Boolean => Vector::Bool(array.as_boolean().clone()),
         DataType::Int64 => {
             let values = array.as_primitive::<Int64Type>().values().clone();
-            Vector::Number(Numbers { values: Unscaled::Narrow(values), scale: 0, nulls })
+            Vector::Number(Numbers { values: Unscaled::Narrow(values), scale: 0, small: true, nulls })
         }
-        DataType::Decimal128(_, scale) => {
+        DataType::Decimal128(digits, scale) => {
             let values = array.as_primitive::<Decimal128Type>().values().clone();
-            numbers_of(name, values, *scale, nulls)?
+            numbers_of(name, values, *digits <= SMALL_DIGITS, *scale, nulls)?
         }
         DataType::Utf8 => {
             let values = array.as_string::<i32>().clone();
@@ -184,6 +278,7 @@ fn cast(name: &str, array: &dyn Array, from: &DataType) -> Result<Vector, EvalEr
 fn numbers_of(
     name: &str,
     values: ScalarBuffer<i128>,
+    small: bool,
     scale: i8,
     nulls: Option<NullBuffer>,
 ) -> Result<Vector, EvalError> {
@@ -191,7 +286,7 @@ fn numbers_of(
         .ok()
         .filter(|scale| *scale <= DECIMAL_SCALE_MAX)
         .ok_or_else(|| EvalError::page(name, &format!("has the scale {scale}, pages have 0 to 18")))?;
-    Ok(Vector::Number(Numbers { values: Unscaled::Wide(values), scale, nulls }))
+    Ok(Vector::Number(Numbers { values: Unscaled::Wide(values), scale, small, nulls }))
 }
 
 fn rare_values(batch: &RecordBatch, keys: &BTreeSet<&str>) -> Result<BTreeMap<String, Vec<Value>>, EvalError> {

@@ -7,6 +7,8 @@
 
 pub(crate) mod day;
 mod error;
+pub(crate) mod reach;
+pub(crate) mod rows;
 pub(crate) mod split;
 
 use std::collections::BTreeMap;
@@ -14,18 +16,21 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
+use tidemill_ingest::page::footer::Bounds;
 use tidemill_schemas::calendar::{Date, next};
 use tidemill_schemas::page;
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::Window;
 
-use crate::columns::Frame;
+use crate::columns::{Frame, Memory};
+use crate::eval::vector::Times;
 use crate::eval::{EvalError, truth};
 use crate::metric::DayCells;
 use crate::plan::Plan;
 use crate::spill::{SharedSpill, Spill};
 use day::{DayFold, Prepared};
 pub use error::FoldError;
+use rows::RowSet;
 use split::{DayRows, Splitter};
 
 /// Rows looked at together: bounds what a batch adds over the memory budget.
@@ -92,15 +97,25 @@ impl Fold {
 
     fn update_slice(&mut self, batch: &RecordBatch, live: Option<&BooleanArray>) -> Result<(), FoldError> {
         let plan = Arc::clone(&self.plan);
-        let frame = Frame::new(batch, plan.columns()).map_err(|error| FoldError::of(error, "where"))?;
+        let memory = Memory::default();
+        let frame = Frame::new(batch, plan.columns(), Bounds::default(), &memory);
+        self.fold(&frame.map_err(|error| FoldError::of(error, "where"))?, live)
+    }
+
+    /// Takes a batch in that other insights of the pass look at too, of at most [`SLICE_ROWS_MAX`] rows.
+    ///
+    /// # Errors
+    /// As [`Fold::update`].
+    pub(crate) fn fold(&mut self, frame: &Frame<'_>, live: Option<&BooleanArray>) -> Result<(), FoldError> {
+        let plan = Arc::clone(&self.plan);
         let range = self.range;
-        let Some(selection) = select(&plan, &frame, live, Some(range), &mut self.splitter)? else { return Ok(()) };
+        let Some(selection) = select(&plan, frame, live, Some(range), &mut self.splitter)? else { return Ok(()) };
         for day in &selection.days {
             if self.next.is_none_or(|next| day.date < next) {
                 return Err(FoldError::DayFinished { date: day.date });
             }
             let fold = self.open.entry(day.date).or_insert_with(|| DayFold::new(&plan, day.window));
-            fold.update(&plan, &selection.prepared, &day.rows, self.limits.groups_max)?;
+            fold.update(&plan, &selection.prepared, day.rows.which(), self.limits.groups_max)?;
             self.keep_budget()?;
         }
         Ok(())
@@ -167,36 +182,67 @@ pub(crate) fn select(
     splitter: &mut Splitter,
 ) -> Result<Option<Selection>, FoldError> {
     let of = |error| FoldError::of(error, "where");
-    let missing = || of(EvalError::page(page::TIME, "is missing"));
-    let times = frame.times(page::TIME).map_err(of)?.ok_or_else(missing)?;
-    let mut selected = match live {
-        Some(live) => truth(live),
-        None => BooleanBuffer::new_set(frame.rows()),
-    };
-    if let Some(base) = &plan.base {
-        selected = &selected & &base.holds(frame, Some(&selected)).map_err(of)?;
+    let mut selected = Selected(live.map(truth));
+    if let Some((base, test)) = &plan.base {
+        selected.keep(frame.base(base, test).map_err(of)?);
     }
+    // A batch within one day needs no look at its times; most are.
+    let span = frame.span().map_err(of)?;
+    let whole = span
+        .filter(|(first, last)| range.is_none_or(|range| range.start.micros() <= *first && *last < range.end.micros()));
+    let one_day = whole.and_then(|span| splitter.one_day(span));
+    let times = match one_day {
+        Some(_) => None,
+        None => Some(times_within(frame, range, &mut selected).map_err(of)?),
+    };
+    if let Some(filter) = &plan.filter
+        && selected.any()
+    {
+        let holds = filter.holds(frame, selected.0.as_ref()).map_err(of)?;
+        selected.keep(holds);
+    }
+    if !selected.any() || frame.rows() == 0 {
+        return Ok(None);
+    }
+    let rows = RowSet::of(selected.0.as_ref(), frame.rows());
+    let days = match (one_day, times) {
+        (Some((date, window)), _) => vec![DayRows { date, window, rows }],
+        (None, Some(times)) => splitter.split(&times.values, rows.which()),
+        (None, None) => Vec::new(),
+    };
+    let prepared = Prepared::new(plan, frame, selected.0.as_ref(), &days)?;
+    Ok(Some(Selection { days, prepared }))
+}
+
+/// Rows selected so far; `None`: all.
+struct Selected(Option<BooleanBuffer>);
+
+impl Selected {
+    fn keep(&mut self, rows: BooleanBuffer) {
+        self.0 = Some(match self.0.take() {
+            Some(held) => &held & &rows,
+            None => rows,
+        });
+    }
+
+    fn any(&self) -> bool {
+        self.0.as_ref().is_none_or(|rows| rows.count_set_bits() > 0)
+    }
+}
+
+/// The event times; rows without one or outside `range` are left out.
+fn times_within(frame: &Frame<'_>, range: Option<Window>, selected: &mut Selected) -> Result<Times, EvalError> {
+    let missing = || EvalError::page(page::TIME, "is missing");
+    let times = frame.times(page::TIME)?.ok_or_else(missing)?;
     if let Some(nulls) = &times.nulls {
-        selected = &selected & nulls.inner();
+        selected.keep(nulls.inner().clone());
     }
     if let Some(range) = range {
         let (start, end) = (range.start.micros(), range.end.micros());
         let micros = &times.values;
-        let inside = BooleanBuffer::collect_bool(frame.rows(), |row| start <= micros[row] && micros[row] < end);
-        selected = &selected & &inside;
+        selected.keep(BooleanBuffer::collect_bool(frame.rows(), |row| start <= micros[row] && micros[row] < end));
     }
-    if let Some(filter) = &plan.filter
-        && selected.count_set_bits() > 0
-    {
-        selected = &selected & &filter.holds(frame, Some(&selected)).map_err(of)?;
-    }
-    if selected.count_set_bits() == 0 {
-        return Ok(None);
-    }
-    let days = splitter.split(&times.values, &selected);
-    let lists: Vec<&[u32]> = days.iter().map(|day| day.rows.as_slice()).collect();
-    let prepared = Prepared::new(plan, frame, &selected, &lists)?;
-    Ok(Some(Selection { days, prepared }))
+    Ok(times)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 pub mod activity_store;
 pub mod additive;
+mod base;
 pub mod blob_name;
 mod columns;
 pub mod content;
@@ -23,9 +24,11 @@ pub mod on_clean;
 pub mod on_rehearse;
 pub mod on_request;
 mod on_request_commit;
+mod on_request_read;
 mod on_request_scan;
 mod on_request_totals;
 pub mod on_tick;
+mod pass;
 pub mod periods;
 pub mod plan;
 pub mod range;

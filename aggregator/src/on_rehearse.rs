@@ -4,7 +4,6 @@
 //! as they would have been published. The same pass as a request's; it publishes nothing and leaves running totals
 //! alone.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidemill_ports::{Context, Error};
@@ -111,5 +110,5 @@ fn job(context: &Context, tenant: &Tenant, index: usize, applied: &Applied, days
     };
     let plan = Arc::new(Plan::new(&applied.definition));
     let held = Held { applied: applied.clone(), rank: 0, answering: None };
-    Job { work: Work { index, request, held, plan }, days: BTreeSet::new() }
+    Job::new(Work { index, request, held, plan })
 }

@@ -5,7 +5,6 @@
 //! fingerprint is checked before the work and again by the commit. This handler never publishes over a snapshot that
 //! includes more.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidemill_ports::{Context, Error, Message, Outcome};
@@ -162,7 +161,7 @@ fn together(mut works: Vec<Work>) -> Vec<Vec<Job>> {
     let mut groups: Vec<(Date, Vec<Job>)> = Vec::new();
     for work in works {
         let (first, last) = (work.request.first, work.request.last);
-        let job = Job { work, days: BTreeSet::new() };
+        let job = Job::new(work);
         match groups.last_mut() {
             Some((end, jobs)) if first <= *end && jobs[0].work.request.tenant == job.work.request.tenant => {
                 *end = last.max(*end);

@@ -7,13 +7,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::BooleanArray;
-use arrow::record_batch::RecordBatch;
-use bytes::Bytes;
 use futures::StreamExt;
 use tidemill_ingest::event_store::EventStore;
-use tidemill_ingest::manifest::{IndexedPage, PageRef, PageSet};
-use tidemill_ingest::page::{self, Wanted};
+use tidemill_ingest::manifest::{IndexedPage, PageSet};
 use tidemill_ingest::page_store::PageStore;
 use tidemill_ports::Context;
 use tidemill_schemas::calendar::{self, Date, Period, Zone, tzdb_version};
@@ -24,17 +20,26 @@ use tidemill_schemas::strategy::{Strategy, strategy};
 use tidemill_schemas::time::Timestamp;
 
 use crate::additive::additive;
+use crate::base::{Bases, bases};
+use crate::fold::reach::Reach;
 use crate::fold::{Fold, Limits};
 use crate::metric::DayCells;
 use crate::on_request::{Ended, Failure, Work};
 use crate::on_request_commit::{self, COMPUTED_BYTES_MAX, Computed};
+use crate::on_request_read::{self, Insight, Reading, Step};
 use crate::on_request_totals::{self, Compared};
+use crate::pass::{Broken, Crew, Folds, Over, checked};
 use crate::request_store::{RequestStore, Tally};
 use crate::snapshot_store::{COMMIT_SNAPSHOTS_MAX, Series, Snapshot, SnapshotStore};
-use crate::spill_store::FileSpill;
+use crate::spill_store::{FileSpill, scratch};
+use crate::states;
 
 /// Bytes the folds of one pass may hold before they spill, shared evenly.
 pub const SCAN_MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Workers of one pass, as far as there are cores.
+pub const SCAN_WORKERS_MAX: usize = 8;
+/// Rows that are worth a worker of their own.
+const WORKER_ROWS: u64 = 100_000;
 
 /// A piece of work in a pass.
 #[derive(Clone)]
@@ -43,6 +48,17 @@ pub(crate) struct Job {
     pub work: Work,
     /// The local days that have to be computed: those with pages, whose snapshot is not current.
     pub days: BTreeSet<Date>,
+    /// What they can start from.
+    pub bases: Bases,
+    /// The pages of the sources it reads.
+    pub set: Arc<PageSet>,
+}
+
+impl Job {
+    /// A piece of work nothing is known of yet.
+    pub fn new(work: Work) -> Job {
+        Job { work, days: BTreeSet::new(), bases: Bases::default(), set: Arc::default() }
+    }
 }
 
 /// What becomes of computed days.
@@ -87,7 +103,8 @@ async fn pass(context: &Context, jobs: &[Job], keep: Keep) -> Vec<Result<Vec<Com
 struct Pass<'a> {
     context: &'a Context,
     jobs: Vec<Job>,
-    folds: Vec<Option<Fold>>,
+    /// Jobs that have not ended early.
+    running: Vec<bool>,
     /// Days that are computed and not yet published, per job.
     computed: Vec<Vec<Computed>>,
     /// Days handed back, per job; see [`Keep::Given`].
@@ -118,18 +135,16 @@ impl<'a> Pass<'a> {
         let all_sources: Vec<String> = all_sources.into_iter().collect();
         let set = pages.pages(&tenant, &all_sources, first, last).await?;
         let watermark = EventStore::new(context).watermark(now, &set.through).await?;
+        let set = Arc::new(set);
         for (job, sources) in jobs.iter_mut().zip(&by_job) {
-            job.days = wanted(context, &job.work, &set, watermark, sources).await?;
+            // What a snapshot says of its pages must not depend on who shared the pass.
+            job.set = if *sources == all_sources { Arc::clone(&set) } else { Arc::new(set.of_sources(sources)) };
+            (job.days, job.bases) = wanted(context, &job.work, &job.set, watermark, now).await?;
         }
-        let limits = Limits { memory_bytes_max: SCAN_MEMORY_BYTES_MAX / jobs.len(), ..Limits::default() };
-        let fold = |job: &Job| {
-            let (first, last) = (*job.days.first()?, *job.days.last()?);
-            Some(Fold::new(job.work.plan.clone(), first, last, limits, Box::new(FileSpill::default())))
-        };
-        let folds = jobs.iter().map(fold).collect();
         let (computed, given) = (vec![Vec::new(); jobs.len()], vec![Vec::new(); jobs.len()]);
         let ended = vec![Ok(()); jobs.len()];
-        Ok(Pass { context, jobs, folds, computed, given, ended, set: Arc::new(set), watermark, now, keep })
+        let running = jobs.iter().map(|job| !job.days.is_empty()).collect();
+        Ok(Pass { context, jobs, running, computed, given, ended, set, watermark, now, keep })
     }
 
     async fn run(&mut self) -> Result<(), Failure> {
@@ -138,16 +153,66 @@ impl<'a> Pass<'a> {
             let windows = job.days.iter().map(|day| job.zone().day(*day));
             utc_days.extend(windows.flat_map(calendar::utc_dates));
         }
-        let columns = self.columns();
-        let set = self.set.clone();
-        for day in utc_days {
-            let Some(pages) = set.days.get(&day) else { continue };
-            for pages in pages.chunk_by(|a, b| a.page.source == b.page.source) {
-                self.day(pages, &columns).await?;
-            }
-            self.hand_out(Zone::utc().day(day).end).await?;
+        let reading = self.reading();
+        let wanted = |page: &&IndexedPage| reading.insights.iter().any(|insight| insight.wants(&page.page));
+        let pages_of = |day: &Date| -> Option<(Date, Vec<IndexedPage>)> {
+            Some((*day, self.set.days.get(day)?.iter().filter(wanted).cloned().collect()))
+        };
+        let days: Vec<(Date, Vec<IndexedPage>)> = utc_days.iter().filter_map(pages_of).collect();
+        let mut crew = self.crew(&days);
+        let mut steps = std::pin::pin!(on_request_read::steps(self.context, days, reading));
+        while let Some(step) = steps.next().await {
+            let (over, broken) = match step? {
+                Step::Group(group) => (Vec::new(), crew.fold(*group).await),
+                Step::DayOver(day) => crew.finish_before(Zone::utc().day(day).end).await,
+            };
+            self.break_off(broken)?;
+            self.hand_out(over).await?;
         }
-        self.hand_out(Timestamp::MAX).await
+        let (over, broken) = crew.end().await;
+        self.break_off(broken)?;
+        self.hand_out(over).await?;
+        for at in 0..self.jobs.len() {
+            if self.running[at]
+                && let Err(failure) = self.publish(at).await
+            {
+                self.ended[at] = Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// Workers for these pages, each with a fold for every job.
+    fn crew(&self, days: &[(Date, Vec<IndexedPage>)]) -> Crew {
+        let rows: u64 = days.iter().flat_map(|(_, pages)| pages.iter()).map(|page| page.page.rows).sum();
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let worth = usize::try_from(rows / WORKER_ROWS).unwrap_or(usize::MAX);
+        let workers = worth.clamp(1, cores.min(SCAN_WORKERS_MAX));
+        let memory_bytes_max = SCAN_MEMORY_BYTES_MAX / self.jobs.len() / workers;
+        let limits = Limits { memory_bytes_max, ..Limits::default() };
+        let fold = |job: &Job| {
+            let (first, last) = (*job.days.first()?, *job.days.last()?);
+            Some(Fold::new(job.work.plan.clone(), first, last, limits, Box::new(FileSpill::default())))
+        };
+        let columns = Arc::new(self.columns());
+        let folds = || Folds::new(self.jobs.iter().map(fold).collect(), columns.clone());
+        let plans = self.jobs.iter().map(|job| job.work.plan.clone()).collect();
+        Crew::start(plans, limits.groups_max, (0..workers).map(|_| folds()).collect())
+    }
+
+    /// What has to be read for the jobs.
+    fn reading(&self) -> Reading {
+        let insight = |job: &Job| {
+            let plan = &job.work.plan;
+            let ends = job.days.first().zip(job.days.last());
+            Insight {
+                names: plan.names.clone(),
+                source: plan.source.clone(),
+                reach: ends.map(|(first, last)| Reach::new(plan, *first, *last)),
+                included: job.bases.included.clone(),
+            }
+        };
+        Reading { columns: self.columns(), insights: self.jobs.iter().map(insight).collect() }
     }
 
     /// The columns any of the insights reads.
@@ -155,56 +220,39 @@ impl<'a> Pass<'a> {
         self.jobs.iter().flat_map(|job| job.work.plan.columns().iter().cloned()).collect()
     }
 
-    /// Folds one source's pages of one UTC day.
-    async fn day(&mut self, pages: &[IndexedPage], columns: &BTreeSet<Column>) -> Result<(), Failure> {
-        let store = PageStore::new(self.context);
-        let corrected = store.corrected(pages).await?;
-        let revisions = !corrected.is_empty();
-        let mut objects = std::pin::pin!(store.fetch(pages.iter().map(|page| &page.page).collect()));
-        while let Some(object) = objects.next().await {
-            let (page, bytes) = object?;
-            for batch in open(page, bytes, Wanted::Columns { columns, identity: revisions })? {
-                let batch = batch?;
-                let live =
-                    revisions.then(|| corrected.live(&batch)).transpose().map_err(|why| unreadable(page, &why))?;
-                self.fold(&batch, live.as_ref());
+    /// Ends the jobs that broke; fails when none can go on.
+    fn break_off(&mut self, broken: Vec<Broken>) -> Result<(), Failure> {
+        for broken in broken {
+            match broken {
+                Broken::Page(why) => return Err(Failure::Never(why)),
+                Broken::Insight(at, why) if self.running[at] => {
+                    self.ended[at] = Err(Failure::Never(why));
+                    self.running[at] = false;
+                }
+                Broken::Insight(..) => {}
             }
         }
         Ok(())
     }
 
-    fn fold(&mut self, batch: &RecordBatch, live: Option<&BooleanArray>) {
-        for (fold, ended) in self.folds.iter_mut().zip(&mut self.ended) {
-            if let Some(running) = fold
-                && let Err(why) = running.update(batch, live)
+    /// Takes days that are over in, and publishes what has come together.
+    async fn hand_out(&mut self, over: Vec<Over>) -> Result<(), Failure> {
+        for (at, days) in over.into_iter().flatten() {
+            if self.running[at]
+                && let Err(failure) = self.keep(at, days).await
             {
-                *ended = Err(Failure::Never(why.to_string()));
-                *fold = None;
-            }
-        }
-    }
-
-    /// Takes the days that are over by `instant` out of the folds, and publishes what has come together.
-    async fn hand_out(&mut self, instant: Timestamp) -> Result<(), Failure> {
-        for at in 0..self.jobs.len() {
-            let Some(fold) = &mut self.folds[at] else { continue };
-            let days = fold.finish_before(instant).map_err(|why| Failure::Never(why.to_string()));
-            let ended = match days {
-                Ok(days) => self.keep(at, days, instant == Timestamp::MAX).await,
-                Err(failure) => Err(failure),
-            };
-            if let Err(failure) = ended {
                 self.ended[at] = Err(failure);
-                self.folds[at] = None;
+                self.running[at] = false;
             }
         }
         Ok(())
     }
 
     /// Keeps computed days until there are enough for a commit.
-    async fn keep(&mut self, at: usize, days: Vec<(Date, DayCells)>, last: bool) -> Result<(), Failure> {
+    async fn keep(&mut self, at: usize, days: Vec<(Date, DayCells)>) -> Result<(), Failure> {
         for (date, cells) in days {
             if self.jobs[at].days.contains(&date) {
+                let cells = self.on_base(at, date, cells).await?;
                 let computed = self.compute(at, date, cells).await?;
                 self.computed[at].push(computed);
             }
@@ -213,7 +261,22 @@ impl<'a> Pass<'a> {
                 self.publish(at).await?;
             }
         }
-        if last { self.publish(at).await } else { Ok(()) }
+        Ok(())
+    }
+
+    /// A day's cells together with those it started from.
+    async fn on_base(&self, at: usize, date: Date, new: DayCells) -> Result<DayCells, Failure> {
+        let job = &self.jobs[at];
+        let Some(states) = job.bases.days.get(&date).and_then(|base| base.states.clone()) else { return Ok(new) };
+        let again = |why: &dyn std::fmt::Display| Failure::Again(why.to_string());
+        let contents = SnapshotStore::new(self.context).contents(&[states], &scratch()).await?;
+        let mut cells = match contents.first() {
+            Some(content) => states::load(content).map_err(|why| again(&why))?,
+            None => return Err(again(&"the states of a snapshot are gone")),
+        };
+        cells.merge(new).map_err(|why| again(&why))?;
+        checked(&job.work.plan, &cells, Limits::default().groups_max).map_err(|why| Failure::Never(why.to_string()))?;
+        Ok(cells)
     }
 
     async fn compute(&self, at: usize, date: Date, cells: DayCells) -> Result<Computed, Failure> {
@@ -222,17 +285,23 @@ impl<'a> Pass<'a> {
         let (first, last) = (calendar::utc_date(window.start), calendar::utc_date(window.end.plus_micros(-1)));
         let mut computed = Computed::of(work, date, &cells)?;
         computed.input = Input::Pages;
-        computed.pages = self.set.hash(first, last);
-        computed.changed = self.set.through_of(first, last);
+        computed.pages = self.jobs[at].set.hash(first, last);
+        computed.changed = self.jobs[at].set.through_of(first, last);
         if window.end > self.now || self.keep != Keep::All {
             return Ok(computed);
         }
         computed.verified = Some(true);
         if strategy(&work.held.applied.definition) == Strategy::Incremental {
             let scanned = || additive(&cells).ok_or_else(|| Failure::Never("a count leaves 63 bits".to_owned()));
-            let compared =
-                on_request_totals::compare(self.context, work, &self.set, date, &computed.states.hash(), scanned)
-                    .await?;
+            let compared = on_request_totals::compare(
+                self.context,
+                work,
+                &self.jobs[at].set,
+                date,
+                &computed.states.hash(),
+                scanned,
+            )
+            .await?;
             match compared {
                 Compared::NotCovered | Compared::Equal => {}
                 Compared::MovedOn => computed.verified = None,
@@ -271,7 +340,8 @@ impl Job {
     }
 }
 
-fn utc_span(zone: &Zone, first: Date, last: Date) -> (Date, Date) {
+/// The first and last UTC day that hold instants of local days.
+pub(crate) fn utc_span(zone: &Zone, first: Date, last: Date) -> (Date, Date) {
     let window = zone.days(first, last);
     (calendar::utc_date(window.start), calendar::utc_date(window.end.plus_micros(-1)))
 }
@@ -282,17 +352,15 @@ async fn wanted(
     work: &Work,
     set: &PageSet,
     watermark: Timestamp,
-    sources: &[String],
-) -> Result<BTreeSet<Date>, Failure> {
+    now: Timestamp,
+) -> Result<(BTreeSet<Date>, Bases), Failure> {
     let zone = &work.held.applied.definition.timezone;
     let (first, last) = (work.request.first, work.request.last);
     let mut days = BTreeSet::new();
-    for (utc_day, pages) in &set.days {
-        if pages.iter().any(|page| sources.contains(&page.page.source)) {
-            let window = Zone::utc().day(*utc_day);
-            let touched = calendar::dates(zone.date_of(window.start), zone.date_of(window.end.plus_micros(-1)));
-            days.extend(touched.filter(|day| (first..=last).contains(day)));
-        }
+    for utc_day in set.days.keys() {
+        let window = Zone::utc().day(*utc_day);
+        let touched = calendar::dates(zone.date_of(window.start), zone.date_of(window.end.plus_micros(-1)));
+        days.extend(touched.filter(|day| (first..=last).contains(day)));
     }
     let tenant = work.tenant();
     let series = Series {
@@ -306,7 +374,7 @@ async fn wanted(
     days.extend(stored.keys());
     if work.request.reason == Reason::Rollup {
         // The rollup looks again, whatever there is: it is what finds totals that went wrong.
-        return Ok(days);
+        return Ok((days, Bases::default()));
     }
     let is_current = |day: &Date| {
         stored.get(day).is_some_and(|Snapshot { header, .. }| {
@@ -316,7 +384,11 @@ async fn wanted(
         })
     };
     days.retain(|day| !is_current(day));
-    Ok(days)
+    let bases = match work.request.reason {
+        Reason::Refresh => bases(zone, set, &days, stored.into_values().map(|stored| stored.header), now),
+        _ => Bases::default(),
+    };
+    Ok((days, bases))
 }
 
 /// Whether a stored snapshot is what computing the day again would give.
@@ -327,17 +399,4 @@ fn is_current(header: &Header, set: &PageSet, zone: &Zone, day: Date) -> bool {
         && header.tzdb == tzdb_version()
         && header.window == zone.day(day)
         && header.pages == set.hash(first, last)
-}
-
-fn open<'p>(
-    page: &'p PageRef,
-    bytes: Bytes,
-    wanted: Wanted<'_>,
-) -> Result<impl Iterator<Item = Result<RecordBatch, Failure>> + use<'p>, Failure> {
-    let batches = page::open(bytes, wanted).map_err(|why| unreadable(page, &why))?;
-    Ok(batches.map(|batch| batch.map_err(|why| unreadable(page, &why))))
-}
-
-fn unreadable(page: &PageRef, why: &dyn std::fmt::Display) -> Failure {
-    Failure::Never(format!("page {} is unreadable: {why}", page.object))
 }

@@ -36,10 +36,19 @@ pub struct Plan {
     /// The metrics, in the definition's order.
     pub metrics: Vec<PlanMetric>,
     /// Names and source, as one test; `None`: every event.
-    pub(crate) base: Option<Node>,
+    pub(crate) base: Option<(Base, Node)>,
     /// `where`.
     pub(crate) filter: Option<Node>,
     columns: BTreeSet<Column>,
+}
+
+/// Which events an insight reads, before any filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Base {
+    /// Their names; `None`: all.
+    pub names: Option<Vec<String>>,
+    /// Their source; `None`: all.
+    pub source: Option<String>,
 }
 
 /// One metric, ready to run.
@@ -64,8 +73,8 @@ impl Plan {
             From::Names(names) => Some(names.clone()),
         };
         let base = base(names.as_deref(), definition.source.as_deref());
+        let reads = Base { names: names.clone(), source: definition.source.clone() };
         let mut columns: BTreeSet<Column> = definition.by.iter().cloned().collect();
-        columns.insert(Column::Time);
         let mut want = |expr: &Expr| {
             expr.reads(&mut |read| {
                 columns.insert(read.column.clone());
@@ -84,14 +93,14 @@ impl Plan {
             by: definition.by.clone(),
             top: definition.top as usize,
             metrics: standard.metrics.iter().map(PlanMetric::new).collect(),
-            base: base.as_ref().map(Node::compile),
+            base: base.as_ref().map(|base| (reads, Node::compile(base))),
             filter: standard.filter.as_ref().map(Node::compile),
             columns,
         }
     }
 
-    /// The columns it reads; `received` ([`tidemill_schemas::page::RECEIVED`]) comes on top of them, and `$rare` where
-    /// a page has it.
+    /// The columns its expressions read. `time` and `received` ([`tidemill_schemas::page`]) come on top of them where
+    /// they decide which day a row belongs to and whether it was late, and `$rare` where a page has it.
     pub fn columns(&self) -> &BTreeSet<Column> {
         &self.columns
     }

@@ -1,6 +1,6 @@
 //! What the unit tests share: rows, batches of them in any encoding a page may have, definitions, and random ones.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -9,6 +9,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{Field, Int32Type, Schema};
 use proptest::prelude::*;
+use tidemill_ingest::page::footer::Bounds;
 use tidemill_schemas::calendar::{Date, WeekStart, Zone};
 use tidemill_schemas::decimal::Decimal;
 use tidemill_schemas::definition::{Body, Definition, From, Refresh, Standard};
@@ -18,6 +19,8 @@ use tidemill_schemas::page;
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::{Type, Value};
 
+use crate::columns::Frame;
+use crate::eval::EvalError;
 use crate::fold::{Fold, Limits};
 use crate::metric::DayCells;
 use crate::plan::Plan;
@@ -290,4 +293,9 @@ pub fn cells(plan: &Arc<Plan>, rows: &[Row]) -> DayCells {
     let mut merged = DayCells::empty(plan);
     fold.finish().unwrap().into_iter().for_each(|(_, day)| merged.merge(day).unwrap());
     merged
+}
+
+/// A frame of a batch on its own.
+pub fn frame_of<'a>(batch: &'a RecordBatch, wanted: &BTreeSet<Column>) -> Result<Frame<'a>, EvalError> {
+    Frame::new(batch, wanted, Bounds::default(), Box::leak(Box::default()))
 }

@@ -1,5 +1,7 @@
 //! Definitions over HTTP: apply, list, look at, remove, explain.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -13,6 +15,7 @@ use tidemill_rollups::on_apply::{Change, Effective, on_apply};
 use tidemill_rollups::rollup_store::Shortfall;
 use tidemill_schemas::calendar::{Date, LONG_PERIODS, Period, tzdb_version};
 use tidemill_schemas::definition::{Body, Definition, From, Parsed, parse};
+use tidemill_schemas::expression::Column;
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::strategy::strategy;
 
@@ -166,7 +169,7 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(name): Path<St
         "fingerprint": held.applied.fingerprint,
         "source": definition.source.as_deref().unwrap_or("every source"),
         "from": from(definition),
-        "reads": Plan::new(definition).columns().iter().map(|column| column.name().to_owned()).collect::<Vec<_>>(),
+        "reads": reads(definition),
         "metrics": metrics,
         "by": definition.by.iter().map(|column| column.name()).collect::<Vec<_>>(),
         "top": definition.top,
@@ -182,6 +185,13 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(name): Path<St
         "failed_requests": tally.failed,
         "last_failure": tally.last_failure.map(|(at, why)| json!({ "at": at.to_string(), "why": why })),
     })))
+}
+
+/// The columns an insight reads: those of its expressions, and the time that decides the day.
+fn reads(definition: &Definition) -> Vec<String> {
+    let plan = Plan::new(definition);
+    let columns: BTreeSet<&Column> = plan.columns().iter().chain([&Column::Time]).collect();
+    columns.into_iter().map(|column| column.name().to_owned()).collect()
 }
 
 /// How close a metric's values are.

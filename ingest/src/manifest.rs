@@ -202,10 +202,25 @@ pub struct PageSet {
 }
 
 impl PageSet {
+    /// The pages of some sources.
+    #[must_use]
+    pub fn of_sources(&self, sources: &[String]) -> PageSet {
+        let of = |pages: &Vec<IndexedPage>| -> Vec<IndexedPage> {
+            pages.iter().filter(|page| sources.contains(&page.page.source)).cloned().collect()
+        };
+        let days = self.days.iter().map(|(day, pages)| (*day, of(pages)));
+        PageSet { through: self.through.clone(), days: days.filter(|(_, pages)| !pages.is_empty()).collect() }
+    }
+
     /// Hash of the pages of the UTC days from `first` to `last`: equal sets of pages have equal hashes. Hex.
     pub fn hash(&self, first: Date, last: Date) -> String {
+        self.hash_where(first, last, |_| true)
+    }
+
+    /// The same of some of the pages.
+    pub fn hash_where(&self, first: Date, last: Date, is_wanted: impl Fn(&IndexedPage) -> bool) -> String {
         let mut hasher = Xxh3::new();
-        for page in self.days.range(first..=last).flat_map(|(_, pages)| pages) {
+        for page in self.days.range(first..=last).flat_map(|(_, pages)| pages).filter(|page| is_wanted(page)) {
             hasher.update(page.page.object.as_bytes());
             hasher.update(&[0]);
         }

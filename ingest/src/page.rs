@@ -11,6 +11,8 @@ pub mod columns;
 pub mod delivery;
 pub mod export;
 pub mod find;
+pub mod footer;
+pub mod parts;
 pub mod read;
 pub mod records;
 pub mod revisions;

@@ -105,16 +105,24 @@ pub fn hash_bool(value: bool) -> u128 {
 fn hash_tagged(tag: u8, bytes: &[u8]) -> u128 {
     // Nearly every value is short: one shot over a stack buffer is several times faster than the streaming state, and
     // gives the same hash.
-    let mut short = [0u8; 128];
-    if let Some(room) = short.get_mut(1..=bytes.len()) {
-        room.copy_from_slice(bytes);
-        short[0] = tag;
-        return xxh3_128(&short[..=bytes.len()]);
+    if bytes.len() < 32 {
+        return hash_short::<32>(tag, bytes);
+    }
+    if bytes.len() < 128 {
+        return hash_short::<128>(tag, bytes);
     }
     let mut hasher = Xxh3::new();
     hasher.update(&[tag]);
     hasher.update(bytes);
     hasher.digest128()
+}
+
+/// The hash over a buffer of `N` bytes, which the tag and the bytes fit.
+fn hash_short<const N: usize>(tag: u8, bytes: &[u8]) -> u128 {
+    let mut short = [0u8; N];
+    short[0] = tag;
+    short[1..=bytes.len()].copy_from_slice(bytes);
+    xxh3_128(&short[..=bytes.len()])
 }
 
 /// A value as it stands in JSON: numbers as exact JSON numbers, times as RFC 3339.

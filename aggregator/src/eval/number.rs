@@ -82,7 +82,7 @@ fn narrow(how: Arithmetic, left: &Numbers, right: &Numbers, nulls: Option<&NullB
         Arithmetic::Sub => each(i64::overflowing_sub),
         Arithmetic::Mul => each(i64::overflowing_mul),
     };
-    (!overflowed).then(|| Numbers { values: Unscaled::Narrow(values), scale, nulls: nulls.cloned() })
+    (!overflowed).then(|| Numbers { values: Unscaled::Narrow(values), scale, small: true, nulls: nulls.cloned() })
 }
 
 /// In 128 bits at the common scale, when every result fits.
@@ -120,7 +120,7 @@ fn wide(how: Arithmetic, left: &Numbers, right: &Numbers, nulls: Option<&NullBuf
         }
         values.push(value);
     }
-    Some(Numbers { values: Unscaled::Wide(values.into()), scale, nulls: nulls.cloned() })
+    Some(Numbers { values: Unscaled::Wide(values.into()), scale, small: false, nulls: nulls.cloned() })
 }
 
 /// The order of two numbers in one row.

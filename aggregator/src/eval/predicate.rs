@@ -134,6 +134,12 @@ impl Predicate {
                 texts.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) && self.text(texts.at(row))
             });
         };
+        if texts.values.len() <= 64 {
+            // A few words: one bit each, so that a row costs a shift.
+            let holds = |place: usize| texts.values.is_valid(place) && self.text(texts.values.value(place));
+            let bits = (0..texts.values.len()).fold(0u64, |bits, place| bits | u64::from(holds(place)) << place);
+            return BooleanBuffer::collect_bool(rows, |row| bits >> (keys[row] & 63) & 1 == 1);
+        }
         let by_place: Vec<bool> = (0..texts.values.len())
             .map(|place| texts.values.is_valid(place) && self.text(texts.values.value(place)))
             .collect();

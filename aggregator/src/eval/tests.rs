@@ -3,6 +3,7 @@ use tidemill_schemas::decimal::Decimal;
 use tidemill_schemas::expression::{Column, Expr, Pattern};
 
 use super::*;
+use crate::testing::frame_of;
 use crate::testing::{Layout, Row, any, at, batch, layouts, number, read, row, rows, text};
 
 /// The plain reading of an expression over one row.
@@ -191,7 +192,7 @@ fn columns_of(expr: &Expr) -> std::collections::BTreeSet<Column> {
 fn agree(expr: &Expr, rows: &[Row], layout: Layout) {
     let batch = batch(rows, layout);
     let columns = columns_of(expr);
-    let frame = Frame::new(&batch, &columns).unwrap();
+    let frame = frame_of(&batch, &columns).unwrap();
     let expected: Result<Vec<Value>, EvalError> = rows.iter().map(|row| naive(expr, row)).collect();
     let got = Node::compile(expr)
         .evaluate(&frame, None)
@@ -225,7 +226,7 @@ fn an_overflow_matters_only_in_rows_that_are_asked_for() {
         Box::new(Expr::Literal(number("10"))),
     );
     let columns = columns_of(&expr);
-    let frame = Frame::new(&batch, &columns).unwrap();
+    let frame = frame_of(&batch, &columns).unwrap();
     let node = Node::compile(&expr);
     assert_eq!(node.evaluate(&frame, None).unwrap_err(), EvalError::Overflow);
     let first = BooleanBuffer::from(vec![true, false]);
@@ -237,7 +238,7 @@ fn a_broken_pattern_is_an_error_and_no_panic() {
     let expr = Expr::Matches(Box::new(read("country", Type::Text)), Pattern::Regex("(".to_owned()));
     let batch = batch(&[row("2026-01-01T00:00:00Z", &[("country", text("x"))])], Layout::default());
     let columns = columns_of(&expr);
-    let frame = Frame::new(&batch, &columns).unwrap();
+    let frame = frame_of(&batch, &columns).unwrap();
     assert!(matches!(Node::compile(&expr).evaluate(&frame, None), Err(EvalError::Pattern(_))));
 }
 

@@ -33,6 +33,8 @@ pub struct Numbers {
     pub values: Unscaled,
     /// Digits after the point, 0 to 18; of no meaning for [`Unscaled::Mixed`].
     pub scale: u8,
+    /// Whether every one is known to fit 64 bits.
+    pub small: bool,
     /// Which rows hold one; `None`: all.
     pub nulls: Option<NullBuffer>,
 }
@@ -112,7 +114,7 @@ impl Numbers {
             Some(wide) => Unscaled::Wide(wide.into()),
             None => Unscaled::Mixed(values),
         };
-        Numbers { values, scale, nulls }
+        Numbers { values, scale, small: false, nulls }
     }
 }
 
@@ -230,7 +232,7 @@ impl Vector {
                     Ok(narrow) => Unscaled::Narrow(vec![narrow; rows].into()),
                     Err(_) => Unscaled::Wide(vec![number.unscaled(); rows].into()),
                 };
-                Vector::Number(Numbers { values, scale: number.scale(), nulls: None })
+                Vector::Number(Numbers { values, scale: number.scale(), small: false, nulls: None })
             }
             Value::Text(text) => Vector::Text(Texts {
                 keys: Some(vec![0; rows].into()),

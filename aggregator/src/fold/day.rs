@@ -3,26 +3,41 @@
 //! In: a batch prepared once for all its days, and the day's rows. Out: [`DayCells`]. Cell 0 is the total, the others
 //! are groups in the order they were first seen; that order never shows.
 
+use std::sync::Arc;
+
 use arrow::buffer::BooleanBuffer;
 use hashbrown::HashMap;
 use tidemill_schemas::event::DAY_GRACE_MICROS;
 use tidemill_schemas::window::Window;
 
 use super::FoldError;
+use super::rows::Which;
+use super::split::DayRows;
 use crate::columns::Frame;
 use crate::eval::vector::{Times, Vector};
 use crate::group::Codes;
-use crate::metric::accumulate::{Accumulator, Rows};
-use crate::metric::{Cell, DayCells, GroupKey, State};
+use crate::metric::accumulate::{Accumulator, Cells, Rows};
+use crate::metric::{Cell, DayCells, GroupKey, Kind, State};
 use crate::plan::Plan;
 use crate::spill::SharedSpill;
 
 /// What all days of a batch share.
 #[derive(Debug)]
 pub struct Prepared {
-    received: Option<Times>,
+    received: Received,
     codes: Option<Codes>,
     metrics: Vec<Measured>,
+}
+
+/// When the rows of a batch were accepted.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// Unknown: none counts as late.
+    Unknown,
+    /// All by this microsecond: either none is late or every one.
+    Until(i64),
+    /// Row by row.
+    At(Times),
 }
 
 /// One metric over a batch: the rows that pass its filter, and its argument.
@@ -30,42 +45,61 @@ pub struct Prepared {
 struct Measured {
     passes: Option<BooleanBuffer>,
     argument: Option<Vector>,
+    /// The hashes of the argument's dictionary, where values are told apart by them.
+    hashes: Option<Arc<Vec<u128>>>,
 }
 
 impl Prepared {
-    /// Evaluates every metric over the selected rows; `lists` are the same rows by day.
+    /// Evaluates every metric over the selected rows (`None`: all); `days` are the same rows by day.
     ///
     /// # Errors
     /// [`FoldError`].
     pub fn new(
         plan: &Plan,
         frame: &Frame<'_>,
-        selected: &BooleanBuffer,
-        lists: &[&[u32]],
+        selected: Option<&BooleanBuffer>,
+        days: &[DayRows],
     ) -> Result<Prepared, FoldError> {
+        let rows: usize = days.iter().map(|day| day.rows.which().len()).sum();
         let mut metrics = Vec::with_capacity(plan.metrics.len());
         for metric in &plan.metrics {
             let of = |error| FoldError::of(error, &metric.name);
             let passes = match &metric.filter {
-                Some(filter) => Some(&filter.holds(frame, Some(selected)).map_err(of)? & selected),
+                Some(filter) => Some(both(filter.holds(frame, selected).map_err(of)?, selected)),
                 None => None,
             };
-            let asked = passes.as_ref().unwrap_or(selected);
+            let asked = passes.as_ref().or(selected);
             let argument = match &metric.argument {
-                Some(argument) => Some(argument.evaluate(frame, Some(asked)).map_err(of)?),
+                Some(argument) => Some(argument.evaluate(frame, asked).map_err(of)?),
                 None => None,
             };
-            metrics.push(Measured { passes, argument });
+            let hashes = match (&argument, metric.kind) {
+                (Some(Vector::Text(texts)), Kind::Distinct | Kind::Approx) => frame.hashes(texts, rows),
+                _ => None,
+            };
+            metrics.push(Measured { passes, argument, hashes });
         }
         let of = |error| FoldError::of(error, "by");
         let read = |column: &tidemill_schemas::expression::Column| {
             frame.read(&tidemill_schemas::expression::Read { column: column.clone(), at: None })
         };
         let by = plan.by.iter().map(read).collect::<Result<Vec<Vector>, _>>().map_err(of)?;
-        let codes = (!by.is_empty()).then(|| Codes::new(&by, lists));
-        let received = frame.times(tidemill_schemas::page::RECEIVED).map_err(of)?;
-        Ok(Prepared { received, codes, metrics })
+        let lists: Vec<Which<'_>> = days.iter().map(|day| day.rows.which()).collect();
+        let codes = (!by.is_empty()).then(|| Codes::new(&by, frame.rows(), &lists));
+        Ok(Prepared { received: frame.received().map_err(of)?, codes, metrics })
     }
+}
+
+impl Prepared {
+    /// Whether anything is told apart row by row, and not only counted.
+    fn by_row(&self) -> bool {
+        matches!(self.received, Received::At(_))
+            || self.metrics.iter().any(|measured| measured.passes.is_some() || measured.argument.is_some())
+    }
+}
+
+fn both(holds: BooleanBuffer, selected: Option<&BooleanBuffer>) -> BooleanBuffer {
+    selected.map_or(holds.clone(), |selected| &holds & selected)
 }
 
 /// One local day.
@@ -110,27 +144,27 @@ impl DayFold {
         &mut self,
         plan: &Plan,
         prepared: &Prepared,
-        rows: &[u32],
+        rows: Which<'_>,
         groups_max: usize,
     ) -> Result<(), FoldError> {
-        let cells = match &prepared.codes {
+        let numbered = match &prepared.codes {
             None => None,
-            Some(codes) => Some(self.cells(plan, codes, rows, groups_max)?),
+            Some(codes) => Some(codes.cells(rows, prepared.by_row(), |key| self.cell(plan, key, groups_max))?),
         };
         self.grow(self.groups.len() + 1);
-        let rows = Rows { rows, cells: cells.as_deref() };
-        match rows.cells {
-            None => self.events[0] += rows.rows.len() as u64,
-            Some(cells) => cells.iter().for_each(|cell| self.events[*cell as usize] += 1),
-        }
-        if let Some(received) = &prepared.received {
-            self.count_late(received, rows);
-        }
+        let cells =
+            numbered.as_ref().map(|numbered| Cells { of_rows: &numbered.cells, counts: Some(&numbered.counts) });
+        let rows = Rows { rows, cells };
+        rows.count(&mut self.events);
+        self.count_late(&prepared.received, rows);
         for (at, measured) in prepared.metrics.iter().enumerate() {
             let passing = measured.passes.as_ref().map(|passes| kept(rows, passes));
             let rows = match &passing {
                 None => rows,
-                Some((kept, cells)) => Rows { rows: kept, cells: cells.as_deref() },
+                Some((kept, cells)) => Rows {
+                    rows: Which::List(kept),
+                    cells: cells.as_deref().map(|of_rows| Cells { of_rows, counts: None }),
+                },
             };
             let argument = measured.argument.as_ref();
             if plan.metrics[at].reports_skipped
@@ -138,32 +172,32 @@ impl DayFold {
             {
                 rows.count_nulls(&nulls, &mut self.skipped[at]);
             }
-            self.accumulators[at].update(argument, rows);
+            self.accumulators[at].update(argument, measured.hashes.as_ref().map(|hashes| hashes.as_slice()), rows);
         }
         Ok(())
     }
 
-    fn cells(&mut self, plan: &Plan, codes: &Codes, rows: &[u32], groups_max: usize) -> Result<Vec<u32>, FoldError> {
-        codes.cells(rows, |row| {
-            let next = self.groups.len() as u32 + 1;
-            let cell = *self.groups.entry(codes.key(row)).or_insert(next);
-            if self.groups.len() > groups_max {
-                return Err(FoldError::TooManyGroups { insight: plan.insight.clone(), limit: groups_max });
-            }
-            Ok(cell)
-        })
+    fn cell(&mut self, plan: &Plan, key: GroupKey, groups_max: usize) -> Result<u32, FoldError> {
+        let next = self.groups.len() as u32 + 1;
+        let cell = *self.groups.entry(key).or_insert(next);
+        if self.groups.len() > groups_max {
+            return Err(FoldError::TooManyGroups { insight: plan.insight.clone(), limit: groups_max });
+        }
+        Ok(cell)
     }
 
-    fn count_late(&mut self, received: &Times, rows: Rows<'_>) {
-        let deadline = self.window.end.plus_micros(DAY_GRACE_MICROS).micros();
-        let valid = |row: usize| received.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
-        let is_late = |row: u32| received.values[row as usize] > deadline && valid(row as usize);
-        match rows.cells {
-            None => self.late[0] += rows.rows.iter().filter(|row| is_late(**row)).count() as u64,
-            Some(cells) => {
-                for (row, cell) in rows.rows.iter().zip(cells) {
-                    self.late[*cell as usize] += u64::from(is_late(*row));
-                }
+    fn count_late(&mut self, received: &Received, rows: Rows<'_>) {
+        let deadline = late_after(self.window);
+        match received {
+            Received::Unknown => {}
+            Received::Until(latest) if *latest <= deadline => {}
+            // What lies across a deadline is read row by row: see `super::reach`.
+            Received::Until(_) => rows.count(&mut self.late),
+            Received::At(times) => {
+                let valid = |row: usize| times.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+                rows.each(None, |row, cell| {
+                    self.late[cell] += u64::from(times.values[row] > deadline && valid(row));
+                });
             }
         }
     }
@@ -237,13 +271,24 @@ fn add_group(total: &mut Cell, group: &Cell, fills_total: &[bool]) -> std::io::R
 
 /// The rows that pass, with their cells.
 fn kept(rows: Rows<'_>, passes: &BooleanBuffer) -> (Vec<u32>, Option<Vec<u32>>) {
-    let keeps = |row: u32| passes.value(row as usize);
-    match rows.cells {
-        None => (rows.rows.iter().copied().filter(|row| keeps(*row)).collect(), None),
-        Some(cells) => {
-            let pairs = rows.rows.iter().zip(cells).filter(|(row, _)| keeps(**row));
+    let cells = rows.cells.map(|cells| cells.of_rows);
+    match (rows.rows, cells) {
+        (Which::All(_), None) => (passes.set_indices_u32().collect(), None),
+        (Which::All(_), Some(cells)) => {
+            let kept: Vec<u32> = passes.set_indices_u32().collect();
+            let cells = kept.iter().map(|row| cells[*row as usize]).collect();
+            (kept, Some(cells))
+        }
+        (Which::List(rows), None) => (rows.iter().copied().filter(|row| passes.value(*row as usize)).collect(), None),
+        (Which::List(rows), Some(cells)) => {
+            let pairs = rows.iter().zip(cells).filter(|(row, _)| passes.value(**row as usize));
             let (rows, cells) = pairs.map(|(row, cell)| (*row, *cell)).unzip();
             (rows, Some(cells))
         }
     }
+}
+
+/// The last microsecond at which an event of a day can be accepted without being late.
+pub(crate) fn late_after(window: Window) -> i64 {
+    window.end.plus_micros(DAY_GRACE_MICROS).micros()
 }

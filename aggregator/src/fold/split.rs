@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use arrow::buffer::BooleanBuffer;
 use tidemill_schemas::calendar::{Date, Zone, next};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::Window;
+
+use super::rows::{RowSet, Which};
 
 /// One local day's rows of a batch.
 #[derive(Debug)]
@@ -14,8 +15,8 @@ pub struct DayRows {
     pub date: Date,
     /// Its window.
     pub window: Window,
-    /// Rows of the batch, ascending; never empty.
-    pub rows: Vec<u32>,
+    /// Rows of the batch; never empty.
+    pub rows: RowSet,
 }
 
 /// Knows the local days met so far.
@@ -32,25 +33,36 @@ impl Splitter {
         Splitter { zone, known: BTreeMap::new() }
     }
 
-    /// Splits the selected rows by local day, in ascending order of days.
-    pub fn split(&mut self, micros: &[i64], selected: &BooleanBuffer) -> Vec<DayRows> {
-        let mut days: Vec<DayRows> = Vec::new();
+    /// The one local day both instants and all between them lie in, if there is one.
+    pub fn one_day(&mut self, (first, last): (i64, i64)) -> Option<(Date, Window)> {
+        let (date, window) = self.day_of(Timestamp::from_micros(first));
+        window.contains(Timestamp::from_micros(last)).then_some((date, window))
+    }
+
+    /// The window of an instant's local day.
+    pub fn window_of(&mut self, micros: i64) -> Window {
+        self.day_of(Timestamp::from_micros(micros)).1
+    }
+
+    /// Splits rows by local day, in ascending order of days.
+    pub fn split(&mut self, micros: &[i64], rows: Which<'_>) -> Vec<DayRows> {
+        let mut days: Vec<(Date, Window, Vec<u32>)> = Vec::new();
         let mut by_date: BTreeMap<Date, usize> = BTreeMap::new();
         let (mut at, mut start, mut end) = (0usize, 1i64, 0i64);
-        for row in selected.set_indices_u32() {
-            let time = micros[row as usize];
+        rows.each(|row| {
+            let time = micros[row];
             if !(start <= time && time < end) {
                 let (date, window) = self.day_of(Timestamp::from_micros(time));
                 (start, end) = (window.start.micros(), window.end.micros());
                 at = *by_date.entry(date).or_insert_with(|| {
-                    days.push(DayRows { date, window, rows: Vec::new() });
+                    days.push((date, window, Vec::new()));
                     days.len() - 1
                 });
             }
-            days[at].rows.push(row);
-        }
-        days.sort_by_key(|day| day.date);
-        days
+            days[at].2.push(row as u32);
+        });
+        days.sort_by_key(|(date, ..)| *date);
+        days.into_iter().map(|(date, window, rows)| DayRows { date, window, rows: RowSet::List(rows) }).collect()
     }
 
     fn day_of(&mut self, time: Timestamp) -> (Date, Window) {

@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::io;
 
-use arrow::array::{Array, BooleanArray};
+use arrow::array::{Array, BooleanArray, StringArray};
 use arrow::buffer::NullBuffer;
 use tidemill_schemas::decimal::Decimal;
 use tidemill_schemas::time::Timestamp;
@@ -20,31 +20,41 @@ use super::wide::Running;
 use super::{Kind, State};
 use crate::eval::number::order_parts;
 use crate::eval::vector::{Numbers, Texts, Unscaled, Vector};
+use crate::fold::rows::Which;
 use crate::spill::SharedSpill;
 
 /// The rows that count, ascending, and the cell of each; without cells all belong to the total.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a> {
     /// Rows of the batch.
-    pub rows: &'a [u32],
-    /// The cell of each.
-    pub cells: Option<&'a [u32]>,
+    pub rows: Which<'a>,
+    /// The cell of each, one after the other.
+    pub cells: Option<Cells<'a>>,
+}
+
+/// The cells of rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Cells<'a> {
+    /// The cell of each row.
+    pub of_rows: &'a [u32],
+    /// How many rows each cell has, cells without rows left out; `None`: not counted.
+    pub counts: Option<&'a [(u32, u64)]>,
 }
 
 impl Rows<'_> {
     /// Calls `visit` with the row and cell of every row that is not null.
     #[inline]
-    fn each(&self, nulls: Option<&NullBuffer>, mut visit: impl FnMut(usize, usize)) {
-        let valid = |row: u32| nulls.is_none_or(|nulls| nulls.is_valid(row as usize));
-        match (self.cells, nulls) {
-            (None, None) => self.rows.iter().for_each(|row| visit(*row as usize, 0)),
-            (None, Some(_)) => self.rows.iter().filter(|row| valid(**row)).for_each(|row| visit(*row as usize, 0)),
-            (Some(cells), None) => {
-                self.rows.iter().zip(cells).for_each(|(row, cell)| visit(*row as usize, *cell as usize));
+    pub fn each(&self, nulls: Option<&NullBuffer>, mut visit: impl FnMut(usize, usize)) {
+        let Some(cells) = self.cells else { return self.rows.each_valid(nulls, |row| visit(row, 0)) };
+        let cells = cells.of_rows;
+        match (self.rows, nulls) {
+            (Which::All(_), nulls) => self.rows.each_valid(nulls, |row| visit(row, cells[row] as usize)),
+            (Which::List(rows), None) => {
+                rows.iter().zip(cells).for_each(|(row, cell)| visit(*row as usize, *cell as usize));
             }
-            (Some(cells), Some(_)) => {
-                for (row, cell) in self.rows.iter().zip(cells) {
-                    if valid(*row) {
+            (Which::List(rows), Some(nulls)) => {
+                for (row, cell) in rows.iter().zip(cells) {
+                    if nulls.is_valid(*row as usize) {
                         visit(*row as usize, *cell as usize);
                     }
                 }
@@ -52,15 +62,22 @@ impl Rows<'_> {
         }
     }
 
+    /// Adds the number of rows of each cell.
+    pub fn count(&self, counts: &mut [u64]) {
+        match self.cells {
+            None => counts[0] += self.rows.len() as u64,
+            Some(Cells { counts: Some(counted), .. }) => {
+                counted.iter().for_each(|(cell, rows)| counts[*cell as usize] += rows);
+            }
+            Some(Cells { of_rows, .. }) => of_rows.iter().for_each(|cell| counts[*cell as usize] += 1),
+        }
+    }
+
     /// Counts the rows that are null, by cell.
     pub fn count_nulls(&self, nulls: &NullBuffer, counts: &mut [u64]) {
-        match self.cells {
-            None => counts[0] += self.rows.iter().filter(|row| nulls.is_null(**row as usize)).count() as u64,
-            Some(cells) => {
-                for (row, cell) in self.rows.iter().zip(cells) {
-                    counts[*cell as usize] += u64::from(nulls.is_null(*row as usize));
-                }
-            }
+        match self.rows {
+            Which::All(rows) if self.cells.is_none() && nulls.len() == rows => counts[0] += nulls.null_count() as u64,
+            _ => self.each(None, |row, cell| counts[cell] += u64::from(nulls.is_null(row))),
         }
     }
 }
@@ -86,9 +103,9 @@ pub enum Accumulator {
     /// `percent`: true, all
     Percent(Vec<(u64, u64)>),
     /// `count(distinct x)`
-    Distinct(Table<Member>),
+    Distinct(Table<Member>, Seen),
     /// `approx_count_distinct`
-    Approx(Vec<Sketch>),
+    Approx(Vec<Sketch>, Seen),
     /// `quantile`
     Quantile(Table<Counted>),
 }
@@ -109,8 +126,8 @@ impl Accumulator {
             Kind::Min => Accumulator::Best(Bests { wanted: Ordering::Less, best: Vec::new() }),
             Kind::Max => Accumulator::Best(Bests { wanted: Ordering::Greater, best: Vec::new() }),
             Kind::Percent => Accumulator::Percent(Vec::new()),
-            Kind::Distinct => Accumulator::Distinct(Table::default()),
-            Kind::Approx => Accumulator::Approx(Vec::new()),
+            Kind::Distinct => Accumulator::Distinct(Table::default(), Seen::default()),
+            Kind::Approx => Accumulator::Approx(Vec::new(), Seen::default()),
             Kind::Quantile(_) => Accumulator::Quantile(Table::default()),
         }
     }
@@ -122,36 +139,36 @@ impl Accumulator {
             Accumulator::Sum(sums) => sums.resize(cells, Running::default()),
             Accumulator::Best(bests) => bests.best.resize(cells, Best::None),
             Accumulator::Percent(shares) => shares.resize(cells, (0, 0)),
-            Accumulator::Approx(sketches) => sketches.resize_with(cells, Sketch::default),
-            Accumulator::Distinct(_) | Accumulator::Quantile(_) => {}
+            Accumulator::Approx(sketches, _) => sketches.resize_with(cells, Sketch::default),
+            Accumulator::Distinct(..) | Accumulator::Quantile(_) => {}
         }
     }
 
-    /// Takes rows in. `argument` is `None` for `count(*)`.
-    pub fn update(&mut self, argument: Option<&Vector>, rows: Rows<'_>) {
+    /// Takes rows in. `argument` is `None` for `count(*)`; `hashes` are those of its dictionary, where they are known.
+    pub fn update(&mut self, argument: Option<&Vector>, hashes: Option<&[u128]>, rows: Rows<'_>) {
         let nulls = argument.and_then(Vector::nulls);
         let nulls = nulls.as_ref();
         match (self, argument) {
-            (Accumulator::Count(counts), _) => count(counts, nulls, rows),
+            (Accumulator::Count(counts), _) => match nulls {
+                None => rows.count(counts),
+                Some(_) => rows.each(nulls, |_, cell| counts[cell] += 1),
+            },
             (Accumulator::Sum(sums), Some(Vector::Number(numbers))) => sum(sums, numbers, rows),
             (Accumulator::Best(bests), Some(vector)) => bests.update(vector, nulls, rows),
             (Accumulator::Percent(shares), Some(vector)) => percent(shares, &vector.clone().into_bools(), rows),
-            (Accumulator::Distinct(table), Some(vector)) => {
-                each_hash(vector, nulls, rows, |cell, hash, again| {
-                    if !again {
+            (Accumulator::Distinct(table, seen), Some(vector)) => {
+                let grouped = rows.cells.is_some();
+                each_new(vector, hashes, nulls, rows, seen, |cell, hash, first| {
+                    if first {
                         table.insert(0, hash.into());
                     }
-                    if rows.cells.is_some() {
+                    if grouped {
                         table.insert(cell as u32, hash.into());
                     }
                 });
             }
-            (Accumulator::Approx(sketches), Some(vector)) => {
-                each_hash(vector, nulls, rows, |cell, hash, again| {
-                    if !again || rows.cells.is_some() {
-                        sketches[cell].insert(hash);
-                    }
-                });
+            (Accumulator::Approx(sketches, seen), Some(vector)) => {
+                each_new(vector, hashes, nulls, rows, seen, |cell, hash, _| sketches[cell].insert(hash));
             }
             (Accumulator::Quantile(table), Some(Vector::Number(numbers))) => {
                 rows.each(nulls, |row, cell| {
@@ -169,7 +186,7 @@ impl Accumulator {
     /// Bytes of what may be spilled.
     pub fn bytes(&self) -> usize {
         match self {
-            Accumulator::Distinct(table) => table.bytes(),
+            Accumulator::Distinct(table, _) => table.bytes(),
             Accumulator::Quantile(table) => table.bytes(),
             _ => 0,
         }
@@ -181,7 +198,7 @@ impl Accumulator {
     /// The spill's own.
     pub fn spill(&mut self, spill: &SharedSpill) -> io::Result<()> {
         match self {
-            Accumulator::Distinct(table) => table.spill(spill),
+            Accumulator::Distinct(table, _) => table.spill(spill),
             Accumulator::Quantile(table) => table.spill(spill),
             _ => Ok(()),
         }
@@ -205,8 +222,8 @@ impl Accumulator {
             Accumulator::Percent(shares) => {
                 shares.into_iter().map(|(part, whole)| State::Percent { part, whole }).collect()
             }
-            Accumulator::Distinct(table) => table.finish(cells, spill)?.into_iter().map(State::Distinct).collect(),
-            Accumulator::Approx(sketches) => {
+            Accumulator::Distinct(table, _) => table.finish(cells, spill)?.into_iter().map(State::Distinct).collect(),
+            Accumulator::Approx(sketches, _) => {
                 sketches.into_iter().map(|sketch| State::Approx(Box::new(sketch))).collect()
             }
             Accumulator::Quantile(table) => table.finish(cells, spill)?.into_iter().map(State::Quantile).collect(),
@@ -215,42 +232,62 @@ impl Accumulator {
 
     /// Whether cell 0 is filled row by row even with a breakdown.
     pub fn fills_total(&self) -> bool {
-        matches!(self, Accumulator::Distinct(_) | Accumulator::Quantile(_))
+        matches!(self, Accumulator::Distinct(..) | Accumulator::Quantile(_))
     }
-}
-
-fn count(counts: &mut [u64], nulls: Option<&NullBuffer>, rows: Rows<'_>) {
-    if rows.cells.is_none() && nulls.is_none() {
-        counts[0] += rows.rows.len() as u64;
-        return;
-    }
-    rows.each(nulls, |_, cell| counts[cell] += 1);
 }
 
 fn sum(sums: &mut [Running], numbers: &Numbers, rows: Rows<'_>) {
     let nulls = numbers.nulls.as_ref();
-    match (&numbers.values, rows.cells) {
-        (Unscaled::Narrow(values), None) => {
-            // Fewer than 2^32 values of 64 bits fit 128.
-            let (mut total, mut n) = (0i128, 0u64);
-            rows.each(nulls, |row, _| {
-                total += i128::from(values[row]);
-                n += 1;
-            });
-            sums[0].add(total, numbers.scale, n);
-        }
-        (Unscaled::Narrow(values), Some(_)) => {
-            rows.each(nulls, |row, cell| sums[cell].add(i128::from(values[row]), numbers.scale, 1));
-        }
-        (Unscaled::Wide(values), _) => rows.each(nulls, |row, cell| sums[cell].add(values[row], numbers.scale, 1)),
-        (Unscaled::Mixed(values), _) => {
+    match &numbers.values {
+        Unscaled::Narrow(values) => sum_batch(sums, numbers.scale, nulls, rows, |row| i128::from(values[row])),
+        // Columns of 64-bit decimals come as 128 bits and are added like those; wider ones may leave 128 bits.
+        Unscaled::Wide(values) if numbers.small => sum_batch(sums, numbers.scale, nulls, rows, |row| values[row]),
+        Unscaled::Wide(values) => rows.each(nulls, |row, cell| sums[cell].add(values[row], numbers.scale, 1)),
+        Unscaled::Mixed(values) => {
             rows.each(nulls, |row, cell| sums[cell].add(values[row].unscaled(), values[row].scale(), 1));
+        }
+    }
+}
+
+/// Adds values of 64 bits: fewer than 2^32 of them fit 128, so that nothing is checked before the end of the batch.
+fn sum_batch(
+    sums: &mut [Running],
+    scale: u8,
+    nulls: Option<&NullBuffer>,
+    rows: Rows<'_>,
+    value: impl Fn(usize) -> i128,
+) {
+    if rows.cells.is_none() {
+        let (mut total, mut n) = (0i128, 0u64);
+        rows.each(nulls, |row, _| {
+            total += value(row);
+            n += 1;
+        });
+        sums[0].add(total, scale, n);
+    } else if sums.len() > rows.rows.len() {
+        rows.each(nulls, |row, cell| sums[cell].add(value(row), scale, 1));
+    } else {
+        let mut parts = vec![(0i128, 0u64); sums.len()];
+        rows.each(nulls, |row, cell| {
+            let part = &mut parts[cell];
+            part.0 += value(row);
+            part.1 += 1;
+        });
+        for (sum, (total, n)) in sums.iter_mut().zip(parts).filter(|(_, (_, n))| *n > 0) {
+            sum.add(total, scale, n);
         }
     }
 }
 
 fn percent(shares: &mut [(u64, u64)], bools: &BooleanArray, rows: Rows<'_>) {
     let truth = crate::eval::truth(bools);
+    if rows.cells.is_none()
+        && let Which::All(all) = rows.rows
+    {
+        shares[0].0 += truth.count_set_bits() as u64;
+        shares[0].1 += all as u64;
+        return;
+    }
     rows.each(None, |row, cell| {
         shares[cell].0 += u64::from(truth.value(row));
         shares[cell].1 += 1;
@@ -313,44 +350,125 @@ impl Best {
     }
 }
 
-/// Calls `visit` with the cell and the value's 128-bit hash of every row that is not null, and whether the same value
-/// is known to have been seen in this call.
-fn each_hash(vector: &Vector, nulls: Option<&NullBuffer>, rows: Rows<'_>, mut visit: impl FnMut(usize, u128, bool)) {
+/// Which values of a dictionary have been met, by cell. It stays as long as the dictionary does: a row group's batches
+/// share one, so that a value is taken in once per group of rows and cell, not once per row.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The dictionary; held, so that no other can come to lie at its place.
+    of: Option<StringArray>,
+    /// One bit per cell and value, cell by cell; a value's first bits, of cell 0, say whether it was met at all.
+    bits: Vec<u64>,
+}
+
+/// Bits of one [`Seen`]; beyond them every row is taken in.
+const SEEN_BITS_MAX: usize = 1 << 22;
+
+impl Seen {
+    /// Makes it that of a dictionary, with room for cells below `cells`; `false` when that takes too many bits.
+    fn turn_to(&mut self, dictionary: &StringArray, cells: usize) -> bool {
+        let same = self.of.as_ref().is_some_and(|held| is_same(held, dictionary));
+        let bits = dictionary.len().saturating_mul(cells);
+        if bits > SEEN_BITS_MAX {
+            *self = Seen::default();
+            return false;
+        }
+        if !same {
+            self.bits.clear();
+            self.of = Some(dictionary.clone());
+        }
+        let words = bits.div_ceil(64);
+        if self.bits.len() < words {
+            self.bits.resize(words, 0);
+        }
+        true
+    }
+
+    /// Notes a bit; whether it is new.
+    #[inline]
+    fn note(&mut self, bit: usize) -> bool {
+        let (word, mask) = (&mut self.bits[bit / 64], 1u64 << (bit % 64));
+        let new = *word & mask == 0;
+        *word |= mask;
+        new
+    }
+}
+
+/// Whether two arrays are one: the same bytes at the same place.
+pub(crate) fn is_same(a: &StringArray, b: &StringArray) -> bool {
+    a.len() == b.len()
+        && a.offsets().inner().ptr_eq(b.offsets().inner())
+        && a.value_data().as_ptr() == b.value_data().as_ptr()
+}
+
+/// Calls `visit` with the cell and the value's 128-bit hash of every row that is not null, and whether the value may be
+/// new to the day. A row whose value its cell is known to have is left out.
+fn each_new(
+    vector: &Vector,
+    hashes: Option<&[u128]>,
+    nulls: Option<&NullBuffer>,
+    rows: Rows<'_>,
+    seen: &mut Seen,
+    mut visit: impl FnMut(usize, u128, bool),
+) {
     match vector {
         Vector::Null(_) => {}
-        Vector::Text(texts) if texts.keys.is_some() && texts.values.len() <= 4 * rows.rows.len() + 1024 => {
-            each_text_hash(texts, nulls, rows, visit);
-        }
-        Vector::Text(texts) => rows.each(nulls, |row, cell| visit(cell, hash_text(texts.at(row)), false)),
-        Vector::Number(numbers) => rows.each(nulls, |row, cell| visit(cell, hash_number(numbers.decimal(row)), false)),
-        Vector::Bool(bools) => rows.each(nulls, |row, cell| visit(cell, hash_bool(bools.value(row)), false)),
+        Vector::Text(texts) => match (hashes, texts.keys.as_ref()) {
+            (Some(hashes), Some(keys)) => each_new_key(texts, keys, hashes, nulls, rows, seen, visit),
+            _ => rows.each(nulls, |row, cell| visit(cell, hash_text(texts.at(row)), true)),
+        },
+        Vector::Number(numbers) => rows.each(nulls, |row, cell| visit(cell, hash_number(numbers.decimal(row)), true)),
+        Vector::Bool(bools) => rows.each(nulls, |row, cell| visit(cell, hash_bool(bools.value(row)), true)),
         Vector::Time(times) => rows.each(nulls, |row, cell| {
-            visit(cell, hash_time(Timestamp::from_micros(times.values[row])), false);
+            visit(cell, hash_time(Timestamp::from_micros(times.values[row])), true);
         }),
         Vector::Any(parts) => {
             let valid: Vec<Option<NullBuffer>> = parts.iter().map(Vector::nulls).collect();
             let holds = |part: usize, row: usize| valid[part].as_ref().is_none_or(|nulls| nulls.is_valid(row));
             rows.each(nulls, |row, cell| {
                 if let Some(part) = (0..parts.len()).find(|part| holds(*part, row)) {
-                    visit(cell, hash_at(&parts[part], row), false);
+                    visit(cell, hash_at(&parts[part], row), true);
                 }
             });
         }
     }
 }
 
-fn each_text_hash(texts: &Texts, nulls: Option<&NullBuffer>, rows: Rows<'_>, mut visit: impl FnMut(usize, u128, bool)) {
-    let mut hashes: Vec<Option<u128>> = vec![None; texts.values.len()];
-    rows.each(nulls, |row, cell| {
-        let Some(known) = hashes.get_mut(texts.place(row)) else { return };
-        match known {
-            Some(hash) => visit(cell, *hash, true),
-            None => {
-                let hash = *known.insert(hash_text(texts.at(row)));
-                visit(cell, hash, false);
-            }
-        }
+/// The same where values have a dictionary, whose hashes are known.
+fn each_new_key(
+    texts: &Texts,
+    keys: &[i32],
+    hashes: &[u128],
+    nulls: Option<&NullBuffer>,
+    rows: Rows<'_>,
+    seen: &mut Seen,
+    mut visit: impl FnMut(usize, u128, bool),
+) {
+    let values = texts.values.len();
+    let cells = rows.cells.map_or(1, |cells| {
+        let greatest = match cells.counts {
+            Some(counts) => counts.iter().map(|(cell, _)| *cell).max(),
+            None => cells.of_rows.iter().copied().max(),
+        };
+        greatest.map_or(1, |cell| cell as usize + 1)
     });
+    if !seen.turn_to(&texts.values, cells) {
+        rows.each(nulls, |row, cell| visit(cell, hashes[keys[row] as usize], true));
+    } else if rows.cells.is_none() {
+        rows.each(nulls, |row, _| {
+            let key = keys[row] as usize;
+            if seen.note(key) {
+                visit(0, hashes[key], true);
+            }
+        });
+    } else {
+        rows.each(nulls, |row, cell| {
+            let key = keys[row] as usize;
+            if seen.note(cell * values + key) {
+                let first = cell == 0 || seen.note(key);
+                visit(cell, hashes[key], first);
+            }
+        });
+    }
 }
 
 /// The hash of a row of a vector of one type that is not null there.

@@ -60,29 +60,32 @@ pub fn projection(schema: &Schema, wanted: Wanted<'_>) -> Vec<usize> {
     (0..schema.fields().len()).filter(keep).collect()
 }
 
-/// Checks that a file is a page this version reads, and gives the projection for it: for readers of whole objects and
-/// of byte ranges alike.
+/// Checks that a file is a page this version reads.
 ///
 /// # Errors
 /// [`PageError::Format`].
-pub fn mask(metadata: &ArrowReaderMetadata, wanted: Wanted<'_>) -> Result<ProjectionMask, PageError> {
+pub(super) fn check_format(metadata: &ArrowReaderMetadata) -> Result<(), PageError> {
     let file = metadata.metadata().file_metadata();
     let format = file
         .key_value_metadata()
         .and_then(|pairs| pairs.iter().find(|pair| pair.key == META_FORMAT))
         .and_then(|pair| pair.value.as_deref());
     match format.map(str::parse::<u32>) {
-        Some(Ok(1..=PAGE_FORMAT)) => {}
-        Some(_) => return Err(PageError::Format(format!("layout {}", format.unwrap_or_default()))),
-        None => return Err(PageError::Format("no layout version".to_owned())),
+        Some(Ok(1..=PAGE_FORMAT)) => Ok(()),
+        Some(_) => Err(PageError::Format(format!("layout {}", format.unwrap_or_default()))),
+        None => Err(PageError::Format("no layout version".to_owned())),
     }
-    // Pages are flat: a root is a leaf.
-    Ok(ProjectionMask::roots(file.schema_descr(), projection(metadata.schema(), wanted)))
 }
 
 /// The batches of a page.
 #[derive(Debug)]
 pub struct PageReader(ParquetRecordBatchReader);
+
+impl PageReader {
+    pub(super) fn of(reader: ParquetRecordBatchReader) -> PageReader {
+        PageReader(reader)
+    }
+}
 
 impl Iterator for PageReader {
     type Item = Result<RecordBatch, PageError>;
@@ -98,7 +101,10 @@ impl Iterator for PageReader {
 /// [`PageError`]: not a page, or damaged.
 pub fn open(bytes: Bytes, wanted: Wanted<'_>) -> Result<PageReader, PageError> {
     let metadata = ArrowReaderMetadata::load(&bytes, Default::default())?;
-    let mask = mask(&metadata, wanted)?;
+    check_format(&metadata)?;
+    // Pages are flat: a root is a leaf.
+    let schema = metadata.metadata().file_metadata().schema_descr();
+    let mask = ProjectionMask::roots(schema, projection(metadata.schema(), wanted));
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
         .with_projection(mask)
         .with_batch_size(PAGE_BATCH_ROWS)
