@@ -9,12 +9,12 @@ mod write;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use crate::generator::Random;
 use arrow::array::{ArrayRef, Float64Builder, Int32Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use draw::{COUNTRIES, DEVICES, NAMES, PLANS, Zipf, exponential, mix, normal, unit};
 use tidemill_schemas::calendar::{Date, Zone, dates};
 use tidemill_schemas::time::MICROS_PER_DAY;
-use crate::generator::Random;
-use draw::{COUNTRIES, DEVICES, NAMES, PLANS, Zipf, exponential, mix, normal, unit};
 pub use write::write;
 
 /// Rows of one batch.
