@@ -3,7 +3,8 @@
     peers.py --pages DIR --engine duckdb|chdb|polars|datafusion --question Q1 --threads N --warm N
              --day DATE --before DATE --last DATE
 
-DIR holds `dt=YYYY-MM-DD/*.parquet`: the pages as tidemill wrote them. Nothing in them is corrected or withdrawn, so
+DIR holds `dt=YYYY-MM-DD/*.parquet`: the pages as tidemill wrote them, but for the Arrow schema in the footer, which would
+make Polars and DataFusion read texts as dictionaries, and slower. Nothing in them is corrected or withdrawn, so
 peers need not look at `rev` and `deleted`. `--day` is the one day of Q9; Q8 compares the seven days up to `--last` with
 the seven before, which begin at `--before`. The first run opens the engine and is told as `cold`; then come the warm
 ones. A cell of an answer is `n:` and an exact number, `f:` and a float, `t:` and a text, or `null`.
@@ -68,8 +69,6 @@ class Sql:
 
     def approx(self, column):
         names = {"duckdb": "approx_count_distinct", "chdb": "uniqCombined64", "datafusion": "approx_distinct"}
-        # DataFusion has no estimate for dictionary-coded columns, which pages are read as.
-        column = f"arrow_cast({column}, 'Utf8')" if self.dialect == "datafusion" else column
         return f"{names[self.dialect]}({column})"
 
     def dt(self, comparison, day):

@@ -1,12 +1,14 @@
 //! The project measured on: events by seed, imported through the HTTP router, kept for the next run.
 //!
 //! ```text
-//! target/bench/10000000-1/history/    generated Parquet, one file a day
-//!                         .tidemill/  the store, made by importing it
-//!                         pages/      dt=YYYY-MM-DD/n.parquet: links to the pages the manifest names, for the peers
-//!                         made        written when all of it is there
+//! target/bench/10000000-1/history/      generated Parquet, one file a day
+//!                         .tidemill/    the store, made by importing it
+//!                         pages/        dt=YYYY-MM-DD/*.parquet: links to the pages the manifest names
+//!                         pages.plain/  the same for the peers
+//!                         made          written when all of it is there
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use tidemill_tests::history::{History, write};
 use tower::ServiceExt;
 
 use crate::engine::runtime;
+use crate::plain;
 use crate::question::Span;
 
 /// Changes when generated events or their import change in a way that matters here.
@@ -50,8 +53,10 @@ pub enum Layout {
 pub struct Project {
     /// The store's folder.
     pub store: PathBuf,
-    /// `dt=YYYY-MM-DD/n.parquet`, for peers.
+    /// The pages the manifest names, as `dt=YYYY-MM-DD/*.parquet`.
     pub pages: PathBuf,
+    /// The same for peers; see [`plain`].
+    pub plain: PathBuf,
     /// Its days.
     pub span: Span,
     /// Its events.
@@ -106,20 +111,17 @@ impl Project {
             return Err(format!("{}: there is no store", store.display()));
         }
         let (objects, span) = runtime(1)?.block_on(listed(store))?;
-        if pages.exists() {
-            fs::remove_dir_all(pages).map_err(|why| at(pages, &why))?;
-        }
-        for (nth, page) in objects.iter().enumerate() {
-            let day = pages.join(format!("dt={}", page.day));
-            fs::create_dir_all(&day).map_err(|why| at(&day, &why))?;
-            let (from, to) = (blobs_folder(store).join(&page.object), day.join(format!("{nth:06}.parquet")));
-            let linked = fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(|_| ()));
-            linked.map_err(|why| at(&from, &why))?;
-        }
+        let plain = pages.with_extension("plain");
+        lay_out(&objects, pages, &|object, to| {
+            let from = blobs_folder(store).join(object);
+            fs::hard_link(&from, to).or_else(|_| fs::copy(&from, to).map(|_| ())).map_err(|why| at(&from, &why))
+        })?;
+        lay_out(&objects, &plain, &|object, to| plain::copy(&blobs_folder(store).join(object), to))?;
         let rows = |of: &dyn Fn(&Page) -> bool| objects.iter().filter(|page| of(page)).map(|page| page.rows).sum();
         Ok(Project {
             store: store.to_owned(),
             pages: pages.to_owned(),
+            plain,
             span,
             rows: rows(&|_| true),
             day_rows: rows(&|page| page.day == span.day()),
@@ -150,6 +152,34 @@ impl Project {
             _ => Ok(()),
         }
     }
+}
+
+/// Makes a folder hold these pages and nothing else, by day. What is there already stays.
+fn lay_out(objects: &[Page], folder: &Path, make: &dyn Fn(&str, &Path) -> Result<(), String>) -> Result<(), String> {
+    let place = |page: &Page| {
+        let name = page.object.rsplit('/').next().unwrap_or_default();
+        folder.join(format!("dt={}", page.day)).join(name)
+    };
+    let wanted: BTreeSet<PathBuf> = objects.iter().map(place).collect();
+    let mut found = Vec::new();
+    if folder.exists() {
+        parquet_below(folder, &mut found)?;
+    }
+    for stale in found.iter().filter(|path| !wanted.contains(*path)) {
+        fs::remove_file(stale).map_err(|why| at(stale, &why))?;
+    }
+    for page in objects {
+        let to = place(page);
+        if fs::metadata(&to).is_ok_and(|there| there.len() == page.bytes) {
+            continue;
+        }
+        let day = to.parent().unwrap_or(folder);
+        fs::create_dir_all(day).map_err(|why| at(day, &why))?;
+        // A copy that was cut off is of no use.
+        let _ = fs::remove_file(&to);
+        make(&page.object, &to)?;
+    }
+    Ok(())
 }
 
 /// A page, as the manifest names it.

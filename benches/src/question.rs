@@ -122,13 +122,18 @@ impl Span {
         self.back(13)
     }
 
+    /// The first of the last seven days.
+    pub fn middle(&self) -> Date {
+        self.back(6)
+    }
+
     fn back(&self, days: i64) -> Date {
         calendar::utc_date_of_day((day_number(self.last) - days).max(day_number(self.first)))
     }
 }
 
 /// Days since 1970-01-01.
-fn day_number(date: Date) -> i64 {
+pub fn day_number(date: Date) -> i64 {
     Zone::utc().start_of(date).micros().div_euclid(MICROS_PER_DAY)
 }
 
@@ -190,7 +195,7 @@ impl Question {
             Shape::Both => vec![by_day(days), total(&plan, days)?],
             Shape::Correlation => {
                 let (weeks, counted) = of(2)?;
-                let cut = counted.partition_point(|day| day.date < span.back(6));
+                let cut = counted.partition_point(|day| day.date < span.middle());
                 let weeks = [groups(&weeks, &counted[..cut])?, groups(&weeks, &counted[cut..])?];
                 vec![vec![vec![correlation(days, of(1)?.1)]], beside(weeks)]
             }
@@ -271,10 +276,15 @@ fn correlation(a: &[Rehearsed], b: &[Rehearsed]) -> String {
     for day in b {
         pairs.entry(day.date).or_default().1 = number(day);
     }
+    pearson(&pairs.into_values().collect::<Vec<_>>())
+}
+
+/// Pearson's correlation, as a cell.
+pub fn pearson(pairs: &[(f64, f64)]) -> String {
     let count = pairs.len() as f64;
-    let mean = |of: fn(&(f64, f64)) -> f64| pairs.values().map(of).sum::<f64>() / count;
+    let mean = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / count;
     let (x, y) = (mean(|pair| pair.0), mean(|pair| pair.1));
-    let sum = |of: &dyn Fn(f64, f64) -> f64| pairs.values().map(|pair| of(pair.0 - x, pair.1 - y)).sum::<f64>();
+    let sum = |of: &dyn Fn(f64, f64) -> f64| pairs.iter().map(|pair| of(pair.0 - x, pair.1 - y)).sum::<f64>();
     let spread = (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt();
     format!("f:{:?}", sum(&|x, y| x * y) / spread)
 }

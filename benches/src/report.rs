@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::cell::{Cell, Usage};
+use crate::floor::FLOOR;
 use crate::question::{QUESTIONS, Question};
 
 /// What our own engine is called.
@@ -34,6 +35,8 @@ pub struct Line {
     pub rows_per_core_second: f64,
     /// CPU seconds of this engine for each of the best peer's; below 1 is cheaper than every peer.
     pub of_best_peer: Option<f64>,
+    /// CPU seconds of this engine for each of the floor's.
+    pub of_floor: Option<f64>,
     /// The least and the greatest CPU seconds of a process.
     pub cpu_seconds_range: (f64, f64),
 }
@@ -52,10 +55,12 @@ impl Cells {
             (*at == place).then(|| line(question, engine, cells, rows))
         };
         let mut lines: Vec<Line> = self.0.iter().filter_map(of).collect();
-        let peers = lines.iter().filter(|line| line.engine != OURS);
+        let peers = lines.iter().filter(|line| line.engine != OURS && line.engine != FLOOR);
         let best = peers.map(|line| line.cpu_seconds).min_by(f64::total_cmp);
+        let floor = lines.iter().find(|line| line.engine == FLOOR).map(|line| line.cpu_seconds);
         for line in &mut lines {
             line.of_best_peer = best.map(|best| line.cpu_seconds / best);
+            line.of_floor = floor.map(|floor| line.cpu_seconds / floor);
         }
         lines.sort_by(|a, b| (a.engine != OURS).cmp(&(b.engine != OURS)).then(a.cpu_seconds.total_cmp(&b.cpu_seconds)));
         lines
@@ -78,6 +83,7 @@ fn line(question: Question, engine: &str, cells: &[Cell], rows: u64) -> Line {
         peak_megabytes: peak.map(|kilobytes| kilobytes as f64 / 1024.0),
         rows_per_core_second: rows as f64 / cpu_seconds,
         of_best_peer: None,
+        of_floor: None,
         cpu_seconds_range: (cpu.iter().copied().fold(f64::INFINITY, f64::min), cpu.iter().copied().fold(0.0, f64::max)),
     }
 }
@@ -91,29 +97,33 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// The table, as text.
-pub fn table(questions: &[(Question, Vec<Line>)]) -> String {
-    let mut text = format!(
-        "{:12}{:>9}{:>15}{:>9}{:>9}{:>9}{:>14}{:>13}\n",
-        "", "CPU s", "", "wall s", "cold s", "peak MB", "M rows/s/core", "× best peer"
-    );
-    for (question, lines) in questions {
-        let _ = writeln!(text, "{} {}", question.name, question.about);
-        for line in lines {
-            let (least, most) = line.cpu_seconds_range;
-            let _ = writeln!(
-                text,
-                "  {:10}{:>9.3}{:>15}{:>9.3}{:>9.3}{:>9}{:>14.1}{:>13}",
-                line.engine,
-                line.cpu_seconds,
-                format!("{least:.3}–{most:.3}"),
-                line.wall_seconds,
-                line.cold_wall_seconds,
-                line.peak_megabytes.map_or_else(|| "?".to_owned(), |peak| format!("{peak:.0}")),
-                line.rows_per_core_second / 1e6,
-                line.of_best_peer.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")),
-            );
-        }
+/// The table's head.
+pub fn head() -> String {
+    format!(
+        "{:12}{:>8}{:>14}{:>9}{:>9}{:>9}{:>15}{:>13}{:>9}",
+        "", "CPU s", "", "wall s", "cold s", "peak MB", "M rows/s/core", "× best peer", "× floor"
+    )
+}
+
+/// A question's part of the table.
+pub fn table(question: Question, lines: &[Line]) -> String {
+    let mut text = format!("{} {}\n", question.name, question.about);
+    let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"));
+    for line in lines {
+        let (least, most) = line.cpu_seconds_range;
+        let _ = writeln!(
+            text,
+            "  {:10}{:>8.3}{:>14}{:>9.3}{:>9.3}{:>9}{:>15.1}{:>13}{:>9}",
+            line.engine,
+            line.cpu_seconds,
+            format!("{least:.3}–{most:.3}"),
+            line.wall_seconds,
+            line.cold_wall_seconds,
+            line.peak_megabytes.map_or_else(|| "?".to_owned(), |peak| format!("{peak:.0}")),
+            line.rows_per_core_second / 1e6,
+            ratio(line.of_best_peer),
+            ratio(line.of_floor),
+        );
     }
     text
 }
@@ -130,14 +140,14 @@ mod tests {
     #[test]
     fn ours_comes_first_and_is_measured_by_the_best_peer() {
         let (mut cells, question) = (Cells::default(), QUESTIONS[0]);
-        for (engine, cpu) in [(OURS, 3.0), (OURS, 1.0), (OURS, 2.0), ("slow", 8.0), ("fast", 4.0)] {
+        for (engine, cpu) in [(OURS, 3.0), (OURS, 1.0), (OURS, 2.0), ("slow", 8.0), ("fast", 4.0), (FLOOR, 1.0)] {
             cells.push(question, engine, cell(cpu));
         }
         let lines = cells.lines(question, 8_000_000);
         let order: Vec<&str> = lines.iter().map(|line| line.engine.as_str()).collect();
-        assert_eq!(order, [OURS, "fast", "slow"]);
+        assert_eq!(order, [OURS, FLOOR, "fast", "slow"]);
         assert_eq!((lines[0].cpu_seconds, lines[0].of_best_peer), (2.0, Some(0.5)));
-        assert_eq!((lines[2].of_best_peer, lines[2].rows_per_core_second), (Some(2.0), 1e6));
-        assert!(table(&[(question, lines)]).contains("0.50"));
+        assert_eq!((lines[3].of_best_peer, lines[3].rows_per_core_second), (Some(2.0), 1e6));
+        assert!(table(question, &lines).contains("0.50"));
     }
 }

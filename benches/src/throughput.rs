@@ -15,11 +15,12 @@ use tidemill_schemas::calendar::Date;
 
 use crate::answer::{Table, difference, estimate_error};
 use crate::cell::Cell;
+use crate::floor::{FLOOR, has};
 use crate::peer::{PEERS, Peers, cell_of};
 use crate::project::{Layout, Project};
 use crate::question::{QUESTIONS, Question, Span};
-use crate::report::{Cells, Line, OURS, table};
-use crate::{chart, engine};
+use crate::report::{Cells, Line, OURS, head, table};
+use crate::{chart, engine, floor};
 
 /// Events of a quick run.
 const QUICK_ROWS: u64 = 200_000;
@@ -68,7 +69,7 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// One cell of ours, for the process that measures.
-    #[arg(long, hide = true, num_args = 4, value_names = ["QUESTION", "STORE", "FIRST", "LAST"])]
+    #[arg(long, hide = true, num_args = 5, value_names = ["ENGINE", "QUESTION", "STORE", "FIRST", "LAST"])]
     cell: Vec<String>,
     /// `cargo bench` says so.
     #[arg(long, hide = true)]
@@ -90,13 +91,18 @@ pub fn main() -> ExitCode {
 
 /// Runs one cell of ours in this process, and tells it.
 fn own_cell(arguments: &Arguments) -> Result<(), String> {
-    let [question, store, first, last] = arguments.cell.as_slice() else {
-        return Err("--cell takes a question, a store and two days".to_owned());
+    let [engine, question, place, first, last] = arguments.cell.as_slice() else {
+        return Err("--cell takes an engine, a question, a folder and two days".to_owned());
     };
     let day = |text: &String| text.parse::<Date>().map_err(|why| format!("{text}: {why}"));
     let span = Span { first: day(first)?, last: day(last)? };
     let question = named(question)?;
-    let cell = engine::cell(Path::new(store), question, span, arguments.threads, arguments.warm)?;
+    let place = Path::new(place);
+    let cell = if engine == FLOOR {
+        floor::cell(place, question, span, arguments.warm)?
+    } else {
+        engine::cell(place, question, span, arguments.threads, arguments.warm)?
+    };
     println!("{}", serde_json::to_string(&cell).map_err(|why| why.to_string())?);
     Ok(())
 }
@@ -125,21 +131,25 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         project: &project,
         threads: arguments.threads.max(1),
         warm,
+        quick: arguments.quick,
     };
-    let cells = contest.run(&questions, &peers, rounds)?;
-    let lines: Vec<(Question, Vec<Line>)> =
-        questions.iter().map(|question| (*question, cells.lines(*question, rows(&project, *question)))).collect();
     let megabytes = project.bytes / 1_000_000;
     println!(
-        "{} events, {} pages, {megabytes} MB ({:?} layout), {} threads, {rounds} processes of {warm} warm runs; \
-         answers equal",
+        "{} events, {} pages, {megabytes} MB ({:?} layout), {} threads, {rounds} processes of {warm} warm runs",
         project.rows, project.objects, arguments.layout, contest.threads
     );
-    print!("{}", table(&lines));
-    if arguments.quick {
-        println!("a quick run: the times mean nothing");
+    println!("{}", head());
+    let (mut all, mut answers) = (Vec::new(), BTreeMap::new());
+    for question in questions {
+        let (cells, answer) = contest.run(question, &peers, rounds)?;
+        let lines = cells.lines(question, rows(&project, question));
+        print!("{}", table(question, &lines));
+        all.push((question, lines));
+        answers.insert(question.name, answer);
     }
-    told(arguments, &project, &lines)
+    println!("answers are equal{}", if arguments.quick { "; a quick run: the times mean nothing" } else { "" });
+    contest.estimates(&answers)?;
+    told(arguments, &project, &all)
 }
 
 fn told(arguments: &Arguments, project: &Project, lines: &[(Question, Vec<Line>)]) -> Result<(), String> {
@@ -208,47 +218,52 @@ struct Contest<'a> {
     project: &'a Project,
     threads: usize,
     warm: u32,
+    quick: bool,
 }
 
 impl Contest<'_> {
-    fn run(&self, questions: &[Question], peers: &[&str], rounds: u32) -> Result<Cells, String> {
-        let mut cells = Cells::default();
-        let mut answers: BTreeMap<&str, Vec<Table>> = BTreeMap::new();
+    /// Every engine in turn, `rounds` times; their cells, and our answer.
+    fn run(&self, question: Question, peers: &[&str], rounds: u32) -> Result<(Cells, Vec<Table>), String> {
+        let (mut cells, mut ours) = (Cells::default(), Vec::new());
+        let mut order = vec![OURS];
+        if has(question) && !self.quick {
+            order.push(FLOOR);
+        }
+        order.extend(peers);
         for round in 0..rounds {
-            for question in questions {
-                let mut order: Vec<&str> = std::iter::once(OURS).chain(peers.iter().copied()).collect();
-                // Whoever comes first finds the pages colder: take turns. In the first round ours is what is compared with.
-                let first = round as usize % order.len();
-                order.rotate_left(first);
-                for engine in order {
-                    progress(&format!("round {} of {rounds}: {} {engine}", round + 1, question.name));
-                    let cell = self.cell(engine, *question)?;
-                    let ours = answers.entry(question.name).or_insert_with(|| cell.tables.clone());
-                    if !question.is_estimate()
-                        && let Some(why) = difference(ours, &cell.tables)
-                    {
-                        return Err(format!("{}: tidemill and {engine} differ: {why}", question.name));
-                    }
-                    cells.push(*question, engine, cell);
+            for engine in &order {
+                progress(&format!("round {} of {rounds}: {} {engine}", round + 1, question.name));
+                let cell = self.cell(engine, question)?;
+                if ours.is_empty() {
+                    // In the first round ours comes first.
+                    ours = cell.tables.clone();
                 }
+                if !question.is_estimate()
+                    && let Some(why) = difference(&ours, &cell.tables)
+                {
+                    return Err(format!("{}: tidemill and {engine} differ: {why}", question.name));
+                }
+                cells.push(question, engine, cell);
             }
+            // Whoever comes first finds the pages colder: they take turns.
+            order.rotate_left(1);
         }
         progress("");
-        self.estimates(&answers)?;
-        Ok(cells)
+        Ok((cells, ours))
     }
 
     fn cell(&self, engine: &str, question: Question) -> Result<Cell, String> {
         let span = self.project.span;
         let made = match &self.peers {
-            Some(peers) if engine != OURS => {
-                peers.cell(engine, &self.project.pages, question, span, (self.threads, self.warm))
+            Some(peers) if engine != OURS && engine != FLOOR => {
+                peers.cell(engine, &self.project.plain, question, span, (self.threads, self.warm))
             }
             _ => {
                 let own = std::env::current_exe().map_err(|why| format!("cannot find myself: {why}"))?;
                 let mut command = Command::new(own);
                 command.args(["--threads", &self.threads.to_string(), "--warm", &self.warm.to_string()]);
-                command.args(["--cell", question.name]).arg(&self.project.store);
+                let place = if engine == FLOOR { &self.project.pages } else { &self.project.store };
+                command.args(["--cell", engine, question.name]).arg(place);
                 cell_of(command.args([span.first.to_string(), span.last.to_string()]))
             }
         };
