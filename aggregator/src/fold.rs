@@ -28,6 +28,7 @@ use crate::eval::{EvalError, truth};
 use crate::metric::DayCells;
 use crate::plan::Plan;
 use crate::spill::{SharedSpill, Spill};
+pub(crate) use day::Counted;
 use day::{DayFold, Prepared};
 pub use error::FoldError;
 use rows::RowSet;
@@ -119,6 +120,21 @@ impl Fold {
             self.keep_budget()?;
         }
         Ok(())
+    }
+
+    /// Takes rows in of which only the distinct values of columns are known; all lie within one of its days.
+    ///
+    /// # Errors
+    /// As [`Fold::update`].
+    pub(crate) fn values(&mut self, counted: &Counted) -> Result<(), FoldError> {
+        let plan = Arc::clone(&self.plan);
+        let missing = || FoldError::of(EvalError::page(page::TIME, "is not within one day"), "where");
+        let (date, window) = counted.bounds.time.and_then(|span| self.splitter.one_day(span)).ok_or_else(missing)?;
+        if self.next.is_none_or(|next| date < next) {
+            return Err(FoldError::DayFinished { date });
+        }
+        self.open.entry(date).or_insert_with(|| DayFold::new(&plan, window)).values(&plan, counted);
+        self.keep_budget()
     }
 
     fn keep_budget(&mut self) -> Result<(), FoldError> {

@@ -23,7 +23,7 @@ use tidemill_schemas::expression::Column;
 
 use crate::fold::reach::{Need, Reach};
 use crate::on_request::Failure;
-use crate::pass::Group;
+use crate::pass::{Group, What};
 
 /// Days whose corrections are looked up ahead.
 const DAYS_AHEAD: usize = 2;
@@ -50,6 +50,8 @@ pub(crate) struct Insight {
     pub source: Option<String>,
     /// Its local days; `None`: none of them has to be computed.
     pub reach: Option<Reach>,
+    /// See [`crate::plan::Plan::counts_values`].
+    pub values: Option<Vec<Column>>,
     /// Objects of pages it includes already.
     pub included: BTreeSet<String>,
 }
@@ -78,12 +80,12 @@ enum Stretch {
 }
 
 /// A page with its footer.
-struct Open {
-    page: PageRef,
-    footer: Footer,
+pub(crate) struct Open {
+    pub page: PageRef,
+    pub footer: Footer,
     /// The page, if it came whole.
-    whole: Option<Parts>,
-    corrected: Option<Arc<Corrected>>,
+    pub whole: Option<Parts>,
+    pub corrected: Option<Arc<Corrected>>,
 }
 
 enum Ahead {
@@ -146,14 +148,24 @@ fn pages_of(stretch: Result<Stretch, Failure>) -> Vec<Result<PageOrDay, Failure>
 }
 
 /// A group still without its bytes, and where they are; none when they came with the footer.
-type Planned = (Step, Option<(Path, Vec<Range<u64>>)>);
+type Planned = (Step, Place);
+
+/// An object and ranges of its bytes; `None`: they are at hand.
+pub(crate) type Place = Option<(Path, Vec<Range<u64>>)>;
 
 fn groups_of(ahead: Result<Ahead, Failure>, reading: &mut Reading) -> Vec<Result<Planned, Failure>> {
-    let open = match ahead {
-        Err(failure) => return vec![Err(failure)],
-        Ok(Ahead::DayOver(day)) => return vec![Ok((Step::DayOver(day), None))],
-        Ok(Ahead::Page(open)) => open,
-    };
+    match ahead {
+        Err(failure) => vec![Err(failure)],
+        Ok(Ahead::DayOver(day)) => vec![Ok((Step::DayOver(day), None))],
+        Ok(Ahead::Page(open)) => {
+            let groups = planned(*open, reading).into_iter();
+            groups.map(|(group, place)| Ok((Step::Group(Box::new(group)), place))).collect()
+        }
+    }
+}
+
+/// The row groups of a page somebody wants, still without their bytes, and where those are.
+pub(crate) fn planned(open: Open, reading: &mut Reading) -> Vec<(Group, Place)> {
     let object: Arc<str> = open.page.object.as_str().into();
     let footer = Arc::new(open.footer);
     let mut planned = Vec::new();
@@ -164,16 +176,28 @@ fn groups_of(ahead: Result<Ahead, Failure>, reading: &mut Reading) -> Vec<Result
         if !need.rows || matches!(rows, Rows::None) {
             continue;
         }
-        let wanted = Wanted::Columns { columns: &reading.columns, identity: open.corrected.is_some() };
-        let columns = footer.columns(wanted, need.time || reading.columns.contains(&Column::Time), need.received);
+        let values = match (&open.corrected, need.time || need.received) {
+            (None, false) => reading.values(&wanted_by, &footer, group),
+            _ => None,
+        };
+        let (what, ranges) = match values {
+            Some((columns, ranges)) => (What::Values(columns), ranges),
+            None => {
+                let wanted = Wanted::Columns { columns: &reading.columns, identity: open.corrected.is_some() };
+                let time = need.time || reading.columns.contains(&Column::Time);
+                let columns = footer.columns(wanted, time, need.received);
+                let ranges = footer.ranges(group, &columns, &rows);
+                (What::Columns(columns, rows), ranges)
+            }
+        };
         let place = match &open.whole {
             Some(_) => None,
-            None => Some((Path::from(open.page.object.as_str()), footer.ranges(group, &columns, &rows))),
+            None => Some((Path::from(open.page.object.as_str()), ranges)),
         };
         let parts = open.whole.clone().unwrap_or_else(|| Parts::new(open.page.bytes, Vec::new()));
         let (page, footer, corrected) = (object.clone(), footer.clone(), open.corrected.clone());
-        let group = Group { page, footer, group, parts, columns, rows, count, bounds, corrected, wanted_by };
-        planned.push(Ok((Step::Group(Box::new(group)), place)));
+        let group = Group { page, footer, group, parts, what, count, bounds, corrected, wanted_by };
+        planned.push((group, place));
     }
     planned
 }
@@ -189,6 +213,16 @@ impl Reading {
             need.rows
         });
         (wanted_by.collect(), needs)
+    }
+
+    /// The columns whose distinct values are all some insights need, and where they lie; `None` when one looks at rows.
+    fn values(&self, of: &[bool], footer: &Footer, group: usize) -> Option<(Vec<Column>, Vec<Range<u64>>)> {
+        let mut columns = BTreeSet::new();
+        for (insight, _) in self.insights.iter().zip(of).filter(|(_, is_of)| **is_of) {
+            columns.extend(insight.values.as_ref()?.iter().cloned());
+        }
+        let ranges = columns.iter().map(|column| footer.vocabulary(group, column)).collect::<Option<Vec<_>>>()?;
+        Some((columns.into_iter().collect(), ranges))
     }
 
     /// The event names some insights read; `None`: all.

@@ -34,8 +34,6 @@ use crate::snapshot_store::{COMMIT_SNAPSHOTS_MAX, Series, Snapshot, SnapshotStor
 use crate::spill_store::{FileSpill, scratch};
 use crate::states;
 
-/// Bytes the folds of one pass may hold before they spill, shared evenly.
-pub const SCAN_MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Workers of one pass, as far as there are cores.
 pub const SCAN_WORKERS_MAX: usize = 8;
 /// Rows that are worth a worker of their own.
@@ -188,7 +186,7 @@ impl<'a> Pass<'a> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let worth = usize::try_from(rows / WORKER_ROWS).unwrap_or(usize::MAX);
         let workers = worth.clamp(1, cores.min(SCAN_WORKERS_MAX));
-        let memory_bytes_max = SCAN_MEMORY_BYTES_MAX / self.jobs.len() / workers;
+        let memory_bytes_max = self.context.fold_bytes_max / self.jobs.len() / workers;
         let limits = Limits { memory_bytes_max, ..Limits::default() };
         let fold = |job: &Job| {
             let (first, last) = (*job.days.first()?, *job.days.last()?);
@@ -209,6 +207,7 @@ impl<'a> Pass<'a> {
                 names: plan.names.clone(),
                 source: plan.source.clone(),
                 reach: ends.map(|(first, last)| Reach::new(plan, *first, *last)),
+                values: plan.counts_values(),
                 included: job.bases.included.clone(),
             }
         };

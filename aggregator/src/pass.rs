@@ -5,7 +5,7 @@
 //! day is merged when it is over, so that neither their number nor who got which group shows. Nothing here does I/O
 //! but through the spill, and nothing asks for the time.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -18,9 +18,10 @@ use tidemill_ingest::page::revisions::Corrected;
 use tidemill_schemas::calendar::Date;
 use tidemill_schemas::expression::Column;
 use tidemill_schemas::time::Timestamp;
+use tidemill_schemas::value::hash_text;
 
 use crate::columns::{Frame, Memory};
-use crate::fold::{Fold, FoldError};
+use crate::fold::{Counted, Fold, FoldError};
 use crate::metric::DayCells;
 use crate::plan::Plan;
 
@@ -37,9 +38,7 @@ pub(crate) struct Group {
     pub footer: Arc<Footer>,
     pub group: usize,
     pub parts: Parts,
-    /// Leaves of the file.
-    pub columns: Vec<usize>,
-    pub rows: Rows,
+    pub what: What,
     /// Rows, as the footer says.
     pub count: usize,
     pub bounds: Bounds,
@@ -47,6 +46,14 @@ pub(crate) struct Group {
     pub corrected: Option<Arc<Corrected>>,
     /// Which insights it is for.
     pub wanted_by: Vec<bool>,
+}
+
+/// What is read of a row group.
+pub(crate) enum What {
+    /// Columns, as leaves of the file, of these rows.
+    Columns(Vec<usize>, Rows),
+    /// The distinct values of columns: its rows lie within one day of every insight, and none looks at rows.
+    Values(Vec<Column>),
 }
 
 /// Why a pass or one of its insights ended early.
@@ -84,28 +91,51 @@ impl Folds {
     }
 
     fn read(&mut self, group: Group, broken: &mut Vec<Broken>) -> Result<(), PageError> {
-        let Group { footer, group, parts, columns, rows, bounds, corrected, wanted_by, .. } = group;
+        let Group { footer, group, parts, what, count, bounds, corrected, wanted_by, .. } = group;
+        let (columns, rows) = match what {
+            What::Columns(columns, rows) => (columns, rows),
+            What::Values(columns) => {
+                let mut hashes = BTreeMap::new();
+                for column in columns {
+                    let values = footer.read_vocabulary(parts.clone(), group, &column)?;
+                    hashes.insert(column, values.iter().flatten().map(hash_text).collect());
+                }
+                let counted = Counted { rows: count, bounds, hashes };
+                self.each(&wanted_by, broken, |fold| fold.values(&counted));
+                return Ok(());
+            }
+        };
         for batch in footer.read(parts, group, &columns, rows)? {
             let batch = batch?;
             let live = match &corrected {
                 Some(corrected) => Some(corrected.live(&batch).map_err(|why| PageError::Format(why.to_string()))?),
                 None => None,
             };
-            let frame = match Frame::new(&batch, &self.columns, bounds, &self.memory) {
-                Ok(frame) => frame,
-                Err(why) => return Err(PageError::Format(FoldError::of(why, "where").to_string())),
-            };
-            for (at, fold) in self.folds.iter_mut().enumerate() {
-                if wanted_by[at]
-                    && let Some(running) = fold
-                    && let Err(why) = running.fold(&frame, live.as_ref())
-                {
-                    broken.push(Broken::Insight(at, why.to_string()));
-                    *fold = None;
-                }
-            }
+            let (memory, wanted) = (std::mem::take(&mut self.memory), Arc::clone(&self.columns));
+            let frame = Frame::new(&batch, &wanted, bounds, &memory)
+                .map_err(|why| PageError::Format(FoldError::of(why, "where").to_string()))?;
+            self.each(&wanted_by, broken, |fold| fold.fold(&frame, live.as_ref()));
+            drop(frame);
+            self.memory = memory;
         }
         Ok(())
+    }
+
+    /// Calls every fold that wants it; one that fails is of no use any more.
+    fn each(
+        &mut self,
+        wanted_by: &[bool],
+        broken: &mut Vec<Broken>,
+        mut call: impl FnMut(&mut Fold) -> Result<(), FoldError>,
+    ) {
+        for (at, fold) in self.folds.iter_mut().enumerate().filter(|(at, _)| wanted_by[*at]) {
+            if let Some(running) = fold
+                && let Err(why) = call(running)
+            {
+                broken.push(Broken::Insight(at, why.to_string()));
+                *fold = None;
+            }
+        }
     }
 
     fn finish_before(&mut self, instant: Timestamp, broken: &mut Vec<Broken>) -> Over {

@@ -105,6 +105,16 @@ impl Plan {
         &self.columns
     }
 
+    /// The columns whose distinct values, with the number of rows, are all this insight needs of rows that lie within
+    /// one day; `None` when it looks at rows.
+    pub(crate) fn counts_values(&self) -> Option<Vec<Column>> {
+        if self.base.is_some() || self.filter.is_some() || !self.by.is_empty() {
+            return None;
+        }
+        let columns = self.metrics.iter().map(PlanMetric::counts_values).collect::<Option<Vec<_>>>()?;
+        Some(columns.into_iter().flatten().collect())
+    }
+
     /// The local days from `first` to `last`, both included, as windows of event time.
     pub fn days(&self, first: Date, last: Date) -> impl Iterator<Item = (Date, Window)> + '_ {
         calendar::dates(first, last).map(|date| (date, self.zone.day(date)))
@@ -122,6 +132,27 @@ impl Plan {
 }
 
 impl PlanMetric {
+    /// The column whose distinct values it needs, if any; `None` when it needs rows.
+    fn counts_values(&self) -> Option<Option<Column>> {
+        match (self.kind, &self.filter, &self.argument) {
+            (Kind::Count, None, None) => Some(None),
+            (Kind::Distinct | Kind::Approx, None, Some(Node::Read(read))) => {
+                let is_text = read.at.is_none_or(|at| at == Type::Text);
+                let is_envelope = matches!(read.column, Column::Actor | Column::Name | Column::Source);
+                (is_text && is_envelope).then(|| Some(read.column.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The column it reads as it is.
+    pub(crate) fn column(&self) -> Option<&Column> {
+        match &self.argument {
+            Some(Node::Read(read)) => Some(&read.column),
+            _ => None,
+        }
+    }
+
     fn new(metric: &Metric) -> PlanMetric {
         PlanMetric {
             name: metric.name.clone(),

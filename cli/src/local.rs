@@ -63,7 +63,9 @@ impl Local {
     pub async fn open_to(project: &Project, open: bool) -> Result<Local, Failure> {
         let store = Store::open(&project.store(), Arc::new(SystemClock)).map_err(|error| failure(&error))?;
         let store = Arc::new(store);
-        let context = Arc::new(store.context());
+        let mut context = store.context();
+        context.fold_bytes_max = (project.settings.fold_memory_mib as usize) << 20;
+        let context = Arc::new(context);
         let has_keys = tidemill_api::has_keys(&context).await.map_err(|error| failure(&error))?;
         let router = tidemill_api::router(Arc::clone(&context), open);
         let repair_attempts = project.settings.repair_attempts;

@@ -4,6 +4,7 @@
 //! file, line, key and fix.
 
 use serde::Deserialize;
+use tidemill_ports::FOLD_BYTES_DEFAULT;
 use tidemill_rollups::merge::{REPAIR_ATTEMPTS_DEFAULT, REPAIR_ATTEMPTS_MAX};
 
 use crate::failure::Failure;
@@ -25,10 +26,15 @@ pub struct Settings {
     /// How often a week, month, quarter or year asks for its missing days before it is published as partial: 0 to 10.
     /// Default 3.
     pub repair_attempts: u32,
+    /// Memory one pass over pages may fill before it uses scratch disk: 16 to 65,536 MiB. Default 256.
+    pub fold_memory_mib: u32,
 }
 
 /// Every key, for hints and for the environment.
-const KEYS: [&str; 6] = ["listen", "insights", "store", "source", "send_in_flight", "repair_attempts"];
+const KEYS: [&str; 7] =
+    ["listen", "insights", "store", "source", "send_in_flight", "repair_attempts", "fold_memory_mib"];
+/// Mebibytes of [`Settings::fold_memory_mib`].
+const FOLD_MEMORY_MIB: std::ops::RangeInclusive<u32> = 16..=65_536;
 
 impl Default for Settings {
     fn default() -> Settings {
@@ -39,6 +45,7 @@ impl Default for Settings {
             source: None,
             send_in_flight: 4,
             repair_attempts: REPAIR_ATTEMPTS_DEFAULT,
+            fold_memory_mib: (FOLD_BYTES_DEFAULT >> 20) as u32,
         }
     }
 }
@@ -87,13 +94,16 @@ impl Settings {
         if self.repair_attempts > REPAIR_ATTEMPTS_MAX {
             return refuse("repair_attempts", "0 to 10 (attempts)");
         }
+        if !FOLD_MEMORY_MIB.contains(&self.fold_memory_mib) {
+            return refuse("fold_memory_mib", "16 to 65536 (MiB)");
+        }
         Ok(())
     }
 }
 
 /// A value from the environment, typed as the file would have it.
 fn typed(key: &str, variable: &str, value: String) -> Result<toml::Value, Failure> {
-    if !["send_in_flight", "repair_attempts"].contains(&key) {
+    if !["send_in_flight", "repair_attempts", "fold_memory_mib"].contains(&key) {
         return Ok(toml::Value::String(value));
     }
     let number = value.trim().parse::<i64>().map(toml::Value::Integer);

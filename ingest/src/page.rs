@@ -17,6 +17,7 @@ pub mod read;
 pub mod records;
 pub mod revisions;
 pub mod rows;
+mod vocabulary;
 pub mod writer;
 
 pub use build::{EncodedPage, encode};

@@ -94,6 +94,7 @@ impl Faults {
             blobs: Arc::new(FaultyBlobs::new(Arc::clone(&context.blobs), Arc::clone(self))),
             requests: Arc::new(FaultyQueue::new(Arc::clone(&context.requests), Arc::clone(self))),
             schedule: Arc::new(FaultySchedule::new(Arc::clone(&context.schedule), Arc::clone(self))),
+            fold_bytes_max: context.fold_bytes_max,
         }
     }
 

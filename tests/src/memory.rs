@@ -61,6 +61,7 @@ impl MemoryWorld {
             blobs: Arc::clone(&self.blobs) as _,
             requests: Arc::clone(&self.requests) as _,
             schedule: Arc::clone(&self.schedule) as _,
+            fold_bytes_max: tidemill_ports::FOLD_BYTES_DEFAULT,
         }
     }
 }

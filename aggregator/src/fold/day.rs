@@ -3,11 +3,14 @@
 //! In: a batch prepared once for all its days, and the day's rows. Out: [`DayCells`]. Cell 0 is the total, the others
 //! are groups in the order they were first seen; that order never shows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::buffer::BooleanBuffer;
 use hashbrown::HashMap;
+use tidemill_ingest::page::footer::Bounds;
 use tidemill_schemas::event::DAY_GRACE_MICROS;
+use tidemill_schemas::expression::Column;
 use tidemill_schemas::window::Window;
 
 use super::FoldError;
@@ -38,6 +41,17 @@ pub(crate) enum Received {
     Until(i64),
     /// Row by row.
     At(Times),
+}
+
+/// Rows of which only the distinct values of columns are known.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    /// Rows.
+    pub rows: usize,
+    /// Their bounds, which lie within one day.
+    pub bounds: Bounds,
+    /// The hashes of the values, by column.
+    pub hashes: BTreeMap<Column, Vec<u128>>,
 }
 
 /// One metric over a batch: the rows that pass its filter, and its argument.
@@ -80,9 +94,8 @@ impl Prepared {
             metrics.push(Measured { passes, argument, hashes });
         }
         let of = |error| FoldError::of(error, "by");
-        let read = |column: &tidemill_schemas::expression::Column| {
-            frame.read(&tidemill_schemas::expression::Read { column: column.clone(), at: None })
-        };
+        let read =
+            |column: &Column| frame.read(&tidemill_schemas::expression::Read { column: column.clone(), at: None });
         let by = plan.by.iter().map(read).collect::<Result<Vec<Vector>, _>>().map_err(of)?;
         let lists: Vec<Which<'_>> = days.iter().map(|day| day.rows.which()).collect();
         let codes = (!by.is_empty()).then(|| Codes::new(&by, frame.rows(), &lists));
@@ -177,6 +190,18 @@ impl DayFold {
         Ok(())
     }
 
+    /// Takes rows in of which only the distinct values of columns are known.
+    pub fn values(&mut self, plan: &Plan, counted: &Counted) {
+        let rows = Rows { rows: Which::All(counted.rows), cells: None };
+        rows.count(&mut self.events);
+        let received = counted.bounds.received.map_or(Received::Unknown, |(_, latest)| Received::Until(latest));
+        self.count_late(&received, rows);
+        for (metric, accumulator) in plan.metrics.iter().zip(&mut self.accumulators) {
+            let hashes = metric.column().and_then(|column| counted.hashes.get(column));
+            accumulator.values(hashes.map_or(&[], Vec::as_slice), rows);
+        }
+    }
+
     fn cell(&mut self, plan: &Plan, key: GroupKey, groups_max: usize) -> Result<u32, FoldError> {
         let next = self.groups.len() as u32 + 1;
         let cell = *self.groups.entry(key).or_insert(next);
@@ -239,7 +264,7 @@ impl DayFold {
             }));
         }
         let mut total = finished[0].take().unwrap_or_else(|| Cell::empty(plan));
-        let mut groups = std::collections::BTreeMap::new();
+        let mut groups = BTreeMap::new();
         for (key, cell) in self.groups {
             if let Some(cell) = finished[cell as usize].take() {
                 groups.insert(key, cell);

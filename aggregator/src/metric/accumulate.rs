@@ -13,7 +13,7 @@ use tidemill_schemas::decimal::Decimal;
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::{Value, hash_bool, hash_number, hash_text, hash_time};
 
-use super::sketch::Sketch;
+use super::sketch::Building;
 use super::sorted::{Counted, Member};
 use super::table::Table;
 use super::wide::Running;
@@ -105,7 +105,7 @@ pub enum Accumulator {
     /// `count(distinct x)`
     Distinct(Table<Member>, Seen),
     /// `approx_count_distinct`
-    Approx(Vec<Sketch>, Seen),
+    Approx(Vec<Building>, Seen),
     /// `quantile`
     Quantile(Table<Counted>),
 }
@@ -139,7 +139,11 @@ impl Accumulator {
             Accumulator::Sum(sums) => sums.resize(cells, Running::default()),
             Accumulator::Best(bests) => bests.best.resize(cells, Best::None),
             Accumulator::Percent(shares) => shares.resize(cells, (0, 0)),
-            Accumulator::Approx(sketches, _) => sketches.resize_with(cells, Sketch::default),
+            Accumulator::Approx(sketches, _) => {
+                while sketches.len() < cells {
+                    sketches.push(Building::new(sketches.len() < LOOSE_CELLS_MAX));
+                }
+            }
             Accumulator::Distinct(..) | Accumulator::Quantile(_) => {}
         }
     }
@@ -179,6 +183,17 @@ impl Accumulator {
                     }
                 });
             }
+            _ => {}
+        }
+    }
+
+    /// Takes rows in of which only the distinct values are known, by their hashes; for counts and distinct counts
+    /// without a breakdown.
+    pub fn values(&mut self, hashes: &[u128], rows: Rows<'_>) {
+        match self {
+            Accumulator::Count(counts) => rows.count(counts),
+            Accumulator::Distinct(table, _) => hashes.iter().for_each(|hash| table.insert(0, (*hash).into())),
+            Accumulator::Approx(sketches, _) => hashes.iter().for_each(|hash| sketches[0].insert(*hash)),
             _ => {}
         }
     }
@@ -224,7 +239,7 @@ impl Accumulator {
             }
             Accumulator::Distinct(table, _) => table.finish(cells, spill)?.into_iter().map(State::Distinct).collect(),
             Accumulator::Approx(sketches, _) => {
-                sketches.into_iter().map(|sketch| State::Approx(Box::new(sketch))).collect()
+                sketches.into_iter().map(|building| State::Approx(Box::new(building.sketch()))).collect()
             }
             Accumulator::Quantile(table) => table.finish(cells, spill)?.into_iter().map(State::Quantile).collect(),
         })
@@ -360,6 +375,8 @@ pub struct Seen {
     bits: Vec<u64>,
 }
 
+/// Cells of a metric whose sketches may collect values first.
+const LOOSE_CELLS_MAX: usize = 64;
 /// Bits of one [`Seen`]; beyond them every row is taken in.
 const SEEN_BITS_MAX: usize = 1 << 22;
 

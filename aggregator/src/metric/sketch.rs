@@ -99,8 +99,87 @@ impl Sketch {
     }
 }
 
+/// Values that come in while a sketch is made.
+///
+/// The library merges its sparse form anew for every hundred values, which is most of the cost of a large set. So
+/// values are collected first; once there are certainly too many for the sparse form, registers take them, which cost
+/// nothing but themselves. What comes out is the sketch the library would have made of the same values.
+#[derive(Clone, Debug)]
+pub enum Building {
+    /// Their hashes; sorted and made unique when there are as many as the number says.
+    Loose(Vec<u64>, usize),
+    /// In a sketch.
+    Settled(Sketch),
+}
+
+/// Hashes collected before they are looked at for the first time.
+const LOOSE_HASHES: usize = 4_096;
+
+impl Building {
+    /// Without values. `loose`: hashes may be collected, up to 256 KiB of them; for the first few cells of many.
+    pub fn new(loose: bool) -> Building {
+        if loose { Building::Loose(Vec::new(), LOOSE_HASHES) } else { Building::Settled(Sketch::default()) }
+    }
+
+    /// Takes a value in, by its 128-bit hash.
+    #[inline]
+    pub fn insert(&mut self, hash: u128) {
+        match self {
+            Building::Loose(hashes, at_most) => {
+                hashes.push(hash as u64);
+                if hashes.len() >= *at_most {
+                    self.look();
+                }
+            }
+            Building::Settled(sketch) => sketch.insert(hash),
+        }
+    }
+
+    #[cold]
+    fn look(&mut self) {
+        let Building::Loose(hashes, at_most) = self else { return };
+        hashes.sort_unstable();
+        hashes.dedup();
+        // The sparse form tells hashes apart by their first 25 bits and takes a byte or more for each.
+        let codes = hashes.chunk_by(|a, b| a >> 39 == b >> 39).count();
+        if codes > COUNTS.2 {
+            let mut sketch = Sketch::dense();
+            hashes.iter().for_each(|hash| sketch.0.insert(&Member(*hash)));
+            *self = Building::Settled(sketch);
+        } else {
+            *at_most = LOOSE_HASHES.max(2 * hashes.len());
+        }
+    }
+
+    /// The sketch of all values.
+    pub fn sketch(mut self) -> Sketch {
+        self.look();
+        match self {
+            Building::Settled(sketch) => sketch,
+            Building::Loose(hashes, _) => {
+                let mut sketch = Sketch::default();
+                hashes.iter().for_each(|hash| sketch.0.insert(&Member(*hash)));
+                sketch
+            }
+        }
+    }
+}
+
+impl Sketch {
+    /// An empty sketch that has its registers already.
+    fn dense() -> Sketch {
+        let registers = Registers { words: vec![0; REGISTER_WORDS], count: COUNTS.0, zeros: COUNTS.0 };
+        let sparse = Sparse { count: 0, last: 0, steps: Vec::new() };
+        let (precision, counts, pending) = (PRECISION, COUNTS, Vec::new());
+        let shape =
+            Shape { builder: Hashed, precision, counts, pending, sparse, registers: Some(registers), phantom: () };
+        let bytes = postcard::to_allocvec(&shape).expect("a sketch is plain values");
+        Sketch(postcard::from_bytes(&bytes).expect("the shape is the library's own"))
+    }
+}
+
 /// The library's fields, in its order, to be looked at.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Shape {
     #[allow(dead_code)]
     builder: Hashed,
@@ -113,14 +192,14 @@ struct Shape {
     phantom: (),
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Sparse {
     count: usize,
     last: u32,
     steps: Vec<u8>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Registers {
     words: Vec<u32>,
     count: usize,

@@ -1,13 +1,17 @@
 use proptest::prelude::*;
+use tidemill_ingest::manifest::PageRef;
 use tidemill_ingest::page::footer::Opened;
-use tidemill_ingest::page::{Record, Wanted, encode};
+use tidemill_ingest::page::{Record, encode};
 use tidemill_schemas::calendar::{Zone, utc_date};
 use tidemill_schemas::event::Event;
+use tidemill_schemas::expression::{Expr, Read};
+use tidemill_schemas::metric::Function;
 use tidemill_schemas::value::Type;
 
 use super::*;
 use crate::fold::Limits;
-use crate::fold::reach::{Need, Reach};
+use crate::fold::reach::Reach;
+use crate::on_request_read::{Insight, Open, Reading, planned};
 use crate::spill::MemorySpill;
 use crate::states;
 use crate::testing::*;
@@ -31,7 +35,7 @@ fn event(at: usize, row: &Row) -> Event {
 
 /// Pages of these rows by UTC day, some rows each.
 fn pages(rows: &[Row], at_most: usize) -> Vec<(Date, Vec<bytes::Bytes>)> {
-    let mut days: std::collections::BTreeMap<Date, Vec<Record>> = std::collections::BTreeMap::new();
+    let mut days: BTreeMap<Date, Vec<Record>> = BTreeMap::new();
     for (at, row) in rows.iter().enumerate() {
         let record = Record { event: event(at, row), correction: false };
         days.entry(utc_date(row.time)).or_default().push(record);
@@ -42,34 +46,36 @@ fn pages(rows: &[Row], at_most: usize) -> Vec<(Date, Vec<bytes::Bytes>)> {
         .collect()
 }
 
-fn groups(bytes: &bytes::Bytes, plans: &[Arc<Plan>], reaches: &mut [Reach]) -> Vec<Group> {
-    let parts = Parts::whole(bytes.clone());
-    let Opened::Footer(footer) = Footer::open(&parts, bytes.len() as u64, false).unwrap() else { panic!("cut off") };
-    let footer = Arc::new(footer);
-    let wanted: BTreeSet<Column> = plans.iter().flat_map(|plan| plan.columns().iter().cloned()).collect();
-    let mut groups = Vec::new();
-    for (group, count) in footer.groups().enumerate() {
-        let bounds = footer.bounds(group);
-        let need = reaches.iter_mut().fold(Need::default(), |need, reach| need.or(reach.need(&bounds)));
-        if need.rows {
-            let wanted = Wanted::Columns { columns: &wanted, identity: false };
-            let columns = footer.columns(wanted, need.time, need.received);
-            let (page, footer, parts) = ("page".into(), footer.clone(), parts.clone());
-            groups.push(Group {
-                page,
-                footer,
-                group,
-                parts,
-                columns,
-                rows: Rows::All,
-                count,
-                bounds,
-                corrected: None,
-                wanted_by: vec![true; plans.len()],
-            });
-        }
-    }
-    groups
+/// What these plans read.
+fn reading(plans: &[Arc<Plan>]) -> Reading {
+    let insight = |plan: &Arc<Plan>| Insight {
+        names: plan.names.clone(),
+        source: plan.source.clone(),
+        reach: Some(Reach::new(plan, date(FIRST), date(LAST))),
+        values: plan.counts_values(),
+        included: BTreeSet::new(),
+    };
+    let columns = plans.iter().flat_map(|plan| plan.columns().iter().cloned()).collect();
+    Reading { columns, insights: plans.iter().map(insight).collect() }
+}
+
+fn groups(bytes: &bytes::Bytes, reading: &mut Reading) -> Vec<Group> {
+    let whole = Parts::whole(bytes.clone());
+    let Opened::Footer(footer) = Footer::open(&whole, bytes.len() as u64, true).unwrap() else { panic!("cut off") };
+    let page = PageRef {
+        tenant: "main".into(),
+        source: "shop".into(),
+        day: date(FIRST),
+        object: "page".into(),
+        bytes: bytes.len() as u64,
+        hash: String::new(),
+        rows: 0,
+        corrections: 0,
+        min_time: at("2026-10-23T00:00:00Z"),
+        max_time: at("2026-10-28T00:00:00Z"),
+    };
+    let open = Open { page, footer, whole: Some(whole), corrected: None };
+    planned(open, reading).into_iter().map(|(group, _)| group).collect()
 }
 
 /// The days of every insight by a crew of that many workers.
@@ -82,11 +88,11 @@ fn by_crew(plans: &[Arc<Plan>], pages: &[(Date, Vec<bytes::Bytes>)], workers: us
     };
     let folds = (0..workers).map(|_| Folds::new(plans.iter().map(fold).collect(), wanted.clone())).collect();
     let mut crew = Crew::start(plans.to_vec(), limits.groups_max, folds);
-    let mut reaches: Vec<Reach> = plans.iter().map(|plan| Reach::new(plan, date(FIRST), date(LAST))).collect();
+    let mut reading = reading(plans);
     futures::executor::block_on(async {
         let mut all = Vec::new();
         for (day, pages) in pages {
-            for group in pages.iter().flat_map(|page| groups(page, plans, &mut reaches)) {
+            for group in pages.iter().flat_map(|page| groups(page, &mut reading)) {
                 assert!(crew.fold(group).await.is_empty());
             }
             all.extend(crew.finish_before(Zone::utc().day(*day).end).await.0);
@@ -111,17 +117,48 @@ proptest! {
     ) {
         let plan = |by: &[&str], zone: &str| Arc::new(Plan::new(&definition(every_metric(), by, zone)));
         let plans = [plan(&[], "UTC"), plan(&["country"], "Europe/Berlin"), plan(&["kind", "country"], "Asia/Kolkata")];
-        let pages = pages(&rows, at_most);
-        let crew = by_crew(&plans, &pages, workers);
-        for (plan, days) in plans.iter().zip(crew) {
-            let spill = Box::new(MemorySpill::default());
-            let mut fold = Fold::new(plan.clone(), date(FIRST), date(LAST), Limits::default(), spill);
-            fold.update(&batch(&rows, Layout::default()), None).unwrap();
-            let whole = fold.finish().unwrap();
-            let whole: Vec<_> = whole.iter().map(|(date, day)| (*date, states::to_bytes(day).unwrap())).collect();
-            prop_assert_eq!(days, whole);
+        prop_assert_eq!(by_crew(&plans, &pages(&rows, at_most), workers), by_fold(&plans, &rows));
+    }
+
+    #[test]
+    fn values_counted_without_rows_are_those_of_the_rows(
+        days in proptest::collection::vec(rows(), 1..6),
+        workers in 1usize..3,
+    ) {
+        let actors = || Expr::Read(Read { column: Column::Actor, at: None });
+        let metrics = || vec![
+            metric("rows", Function::Count),
+            metric("actors", Function::CountDistinct(actors())),
+            metric("about", Function::ApproxCountDistinct(actors())),
+        ];
+        let plan = |zone: &str| Arc::new(Plan::new(&definition(metrics(), &[], zone)));
+        // As many rows as give a page dictionaries.
+        let prompt = |row: Row| Row { received: row.time, ..row };
+        let rows: Vec<Row> = days.into_iter().flatten().map(prompt).collect();
+        let rows: Vec<Row> = rows.iter().cycle().take(rows.len() * 60).cloned().collect();
+        let pages = pages(&rows, 5_000);
+        for zone in ["UTC", "Asia/Kolkata"] {
+            let plans = [plan(zone)];
+            let mut reading = reading(&plans);
+            let large = pages.iter().flat_map(|(_, pages)| pages).flat_map(|page| groups(page, &mut reading));
+            for group in large.filter(|group| group.count >= 512) {
+                prop_assert!(zone != "UTC" || matches!(group.what, What::Values(_)));
+            }
+            prop_assert_eq!(by_crew(&plans, &pages, workers), by_fold(&plans, &rows));
         }
     }
+}
+
+/// The same by a fold of each insight over all rows at once.
+fn by_fold(plans: &[Arc<Plan>], rows: &[Row]) -> Vec<Vec<(Date, Vec<u8>)>> {
+    let days = |plan: &Arc<Plan>| {
+        let spill = Box::new(MemorySpill::default());
+        let mut fold = Fold::new(plan.clone(), date(FIRST), date(LAST), Limits::default(), spill);
+        fold.update(&batch(rows, Layout::default()), None).unwrap();
+        let days = fold.finish().unwrap();
+        days.iter().map(|(date, day)| (*date, states::to_bytes(day).unwrap())).collect()
+    };
+    plans.iter().map(days).collect()
 }
 
 #[test]
@@ -129,9 +166,8 @@ fn a_page_that_is_damaged_ends_the_pass() {
     let rows = [row("2026-10-25T10:00:00Z", &[("amount", number("1"))])];
     let plans = [Arc::new(Plan::new(&definition(every_metric(), &[], "UTC")))];
     let pages = pages(&rows, 10);
-    let mut reaches = [Reach::new(&plans[0], date(FIRST), date(LAST))];
     for workers in [1, 2] {
-        let mut group = groups(&pages[0].1[0], &plans, &mut reaches).remove(0);
+        let mut group = groups(&pages[0].1[0], &mut reading(&plans)).remove(0);
         group.parts = Parts::new(group.parts.length(), Vec::new());
         let fold = || {
             Fold::new(plans[0].clone(), date(FIRST), date(LAST), Limits::default(), Box::new(MemorySpill::default()))

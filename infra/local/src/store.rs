@@ -78,6 +78,7 @@ impl Store {
             blobs: Arc::clone(&self.blobs),
             requests: Arc::clone(&self.requests) as _,
             schedule: Arc::clone(&self.schedule) as _,
+            fold_bytes_max: tidemill_ports::FOLD_BYTES_DEFAULT,
         }
     }
 }

@@ -6,6 +6,9 @@ use object_store::ObjectStore;
 
 use crate::{Clock, Queue, Schedule, Table};
 
+/// Bytes the folds of one pass may hold unless somebody says otherwise.
+pub const FOLD_BYTES_DEFAULT: usize = 256 * 1024 * 1024;
+
 /// The ports.
 #[derive(Clone)]
 pub struct Context {
@@ -21,4 +24,6 @@ pub struct Context {
     pub requests: Arc<dyn Queue>,
     /// Refreshes and rollups.
     pub schedule: Arc<dyn Schedule>,
+    /// Bytes the folds of one pass over pages may hold in memory; beyond them sorted runs go to scratch disk.
+    pub fold_bytes_max: usize,
 }

@@ -13,7 +13,7 @@ mod schedule;
 mod table;
 
 pub use clock::Clock;
-pub use context::Context;
+pub use context::{Context, FOLD_BYTES_DEFAULT};
 pub use error::Error;
 pub use outcome::Outcome;
 pub use queue::{DELAY_SECONDS_MAX, DELIVERIES_MAX, MESSAGE_BYTES_MAX, Message, QUEUE_BATCH_MAX, Queue};

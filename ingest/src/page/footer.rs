@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use arrow::array::StringArray;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
@@ -163,6 +164,22 @@ impl Footer {
             }
         }
         ranges
+    }
+
+    /// Where a group's dictionary of an envelope column lies, if all that occurs in the column is in there.
+    pub fn vocabulary(&self, group: usize, column: &Column) -> Option<Range<u64>> {
+        let group = self.0.metadata().row_group(group);
+        super::vocabulary::place(group.column(leaf(group, column.name())?))
+    }
+
+    /// The distinct values of an envelope column of a group that has a [`Footer::vocabulary`], nulls left out.
+    ///
+    /// # Errors
+    /// [`PageError`]: damaged, or it has none.
+    pub fn read_vocabulary(&self, parts: Parts, group: usize, column: &Column) -> Result<StringArray, PageError> {
+        let group = self.0.metadata().row_group(group);
+        let missing = || PageError::Format(format!("no column `{}`", column.name()));
+        super::vocabulary::read(parts, group, leaf(group, column.name()).ok_or_else(missing)?)
     }
 
     /// The batches of a group, [`GROUP_BATCH_ROWS`] each.

@@ -12,6 +12,7 @@ mod imports;
 mod local;
 mod oracle;
 mod periods;
+mod refresh;
 mod runner;
 mod system;
 mod tidy;

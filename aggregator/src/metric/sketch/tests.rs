@@ -57,3 +57,16 @@ fn damaged_bytes_are_refused_and_never_panic() {
         }
     }
 }
+
+#[test]
+fn a_sketch_that_was_collected_first_is_the_library_s_own() {
+    for size in [0, 1, 4_095, 4_096, 5_500, 9_000, 13_107, 13_108, 13_500, 16_384, 60_000] {
+        let set = hashes(0, size);
+        let whole = sketch(set.iter().copied()).encode();
+        for loose in [true, false] {
+            let mut building = Building::new(loose);
+            set.iter().chain(set.iter().rev()).for_each(|hash| building.insert(*hash));
+            assert_eq!(building.sketch().encode(), whole, "{size}, loose: {loose}");
+        }
+    }
+}

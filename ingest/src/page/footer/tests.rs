@@ -88,6 +88,32 @@ fn a_name_that_lies_in_a_few_data_pages_costs_a_few_bytes() {
     assert_eq!(of_names(&bytes, &["n9".into()]), (Vec::new(), 0));
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// What the counting of values without rows stands on.
+    #[test]
+    fn a_vocabulary_is_exactly_what_occurs(names in proptest::collection::vec(0u8..40, 1..40), stretch in 20usize..200) {
+        let events = events(&names, stretch);
+        let bytes = page(&events);
+        let footer = footer(&bytes);
+        for (column, of) in [
+            (Column::Name, (|event: &Event| Some(event.name.clone())) as fn(&Event) -> Option<String>),
+            (Column::Actor, |event: &Event| event.actor.clone()),
+        ] {
+            let Some(range) = footer.vocabulary(0, &column) else {
+                prop_assert!(events.len() < 512, "large pages have dictionaries");
+                continue;
+            };
+            let held = vec![(range.start, bytes.slice(range.start as usize..range.end as usize))];
+            let parts = Parts::new(bytes.len() as u64, held);
+            let read = footer.read_vocabulary(parts, 0, &column).unwrap();
+            let read: BTreeSet<String> = read.iter().flatten().map(str::to_owned).collect();
+            prop_assert_eq!(read, events.iter().filter_map(of).collect::<BTreeSet<String>>());
+        }
+    }
+}
+
 #[test]
 fn bounds_are_those_of_the_rows() {
     let events = events(&[1, 2], 700);
