@@ -17,7 +17,7 @@ use crate::answer::{Table, difference, estimate_error};
 use crate::cell::Cell;
 use crate::floor::{FLOOR, has};
 use crate::peer::{PEERS, Peers, cell_of};
-use crate::project::{Layout, Project};
+use crate::project::{DAYS, Layout, Project, target};
 use crate::question::{QUESTIONS, Question, Span};
 use crate::report::{Cells, Line, OURS, head, table};
 use crate::{chart, engine, floor};
@@ -179,13 +179,6 @@ fn told(arguments: &Arguments, project: &Project, lines: &[(Question, Vec<Line>)
     Ok(())
 }
 
-/// The folder of build output this program lies in.
-fn target() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|why| format!("cannot find myself: {why}"))?;
-    let target = own.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    target.map(Path::to_owned).ok_or_else(|| format!("{} was not built by cargo", own.display()))
-}
-
 fn project(arguments: &Arguments, target: &Path) -> Result<Project, String> {
     let bench = target.join("bench");
     if let Some(project) = &arguments.project {
@@ -198,7 +191,7 @@ fn project(arguments: &Arguments, target: &Path) -> Result<Project, String> {
         Some(history) => format!("of-{}", history.file_name().unwrap_or_default().display()),
         None => format!("{rows}-{}", arguments.seed),
     };
-    Project::of(&bench.join(name), rows, arguments.seed, arguments.history.as_deref())
+    Project::of(&bench.join(name), (rows, DAYS), arguments.seed, arguments.history.as_deref())
 }
 
 fn rows(project: &Project, question: Question) -> u64 {
