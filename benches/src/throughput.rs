@@ -173,7 +173,8 @@ fn told(arguments: &Arguments, project: &Project, lines: &[(Question, Vec<Line>)
     if let Some(path) = &arguments.svg {
         let millions = project.rows as f64 / 1e6;
         let threads = if arguments.threads == 1 { "one thread" } else { "two threads" };
-        let title = format!("CPU seconds on the same {millions:.0}M events, {threads}; shorter is better");
+        let title =
+            format!("CPU time beside tidemill's, same {millions:.0}M events, {threads}: to the right takes more");
         write(path, chart::svg(&title, lines))?;
     }
     Ok(())

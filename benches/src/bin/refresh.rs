@@ -1,7 +1,7 @@
 //! `refresh`: what it costs to keep a recomputed insight fresh, minute by minute, while its day grows.
 //!
-//! In: how many events the day ends with. They go in by the HTTP router in 1,440 portions, one for each minute of a
-//! driven clock; the change feed is sealed into pages, and the day is requested again, as the schedule would. Out: CPU
+//! In: how many events the day ends with. They go in by the HTTP router in portions, by default one for each minute of a
+//! driven clock; after each, the change feed is sealed into pages, and the day is requested again, as the schedule would. Out: CPU
 //! seconds of a refresh at a tenth, at half and at the end of the day, and of the way in.
 
 use std::path::PathBuf;
@@ -27,8 +27,8 @@ use tidemill_tests::memory::VirtualClock;
 
 /// The day that grows.
 const DAY: Date = Date::constant(2025, 10, 1);
-/// Minutes of a day.
-const MINUTES: u64 = 1_440;
+/// Seconds of it.
+const DAY_SECONDS: u64 = 86_400;
 /// Refreshes looked at together.
 const LOOKED_AT: usize = 15;
 /// Events of one request.
@@ -50,6 +50,9 @@ struct Arguments {
     /// Events of the day.
     #[arg(long, default_value_t = 1_000_000)]
     rows: u64,
+    /// Portions they come in, each followed by a refresh; 1,440 is one a minute.
+    #[arg(long, default_value_t = 1_440, value_parser = clap::value_parser!(u64).range(10..=86_400))]
+    portions: u64,
     /// The seed they are generated from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -92,13 +95,13 @@ async fn run(arguments: &Arguments, folder: &std::path::Path) -> Result<(), Stri
     let (mut refreshes, mut sent, mut way_in) = (Vec::new(), 0, 0.0);
     println!(
         "{:>7}{:>12}{:>8}{:>16}{:>16}{:>10}",
-        "of day", "events", "pages", "refresh CPU ms", "refresh wall ms", "peak MB"
+        "of day", "events", "nth", "refresh CPU ms", "refresh wall ms", "peak MB"
     );
-    for minute in 1..=MINUTES {
-        let now = midnight.plus_seconds((minute * 60) as i64);
+    for portion in 1..=arguments.portions {
+        let now = midnight.plus_seconds((DAY_SECONDS * portion / arguments.portions) as i64);
         clock.set(now);
         let started = Started::now();
-        let until = arguments.rows * minute / MINUTES;
+        let until = arguments.rows * portion / arguments.portions;
         while sent < until {
             let part = lines.take(((until - sent) as usize).min(REQUEST_LINES_MAX), now)?;
             sent += part.lines().count() as u64;
@@ -107,8 +110,8 @@ async fn run(arguments: &Arguments, folder: &std::path::Path) -> Result<(), Stri
         runner.drain_feed().await.map_err(|failures| format!("{failures:?}"))?;
         way_in += started.usage().cpu;
         refreshes.push(refresh(&context, &fingerprint, now).await?);
-        if [MINUTES / 10, MINUTES / 2, MINUTES].contains(&minute) {
-            tell(minute, sent, &refreshes);
+        if [10, 50, 100].map(|percent| arguments.portions * percent / 100).contains(&portion) {
+            tell(portion * 100 / arguments.portions, sent, &refreshes);
         }
     }
     let answer =
@@ -118,7 +121,7 @@ async fn run(arguments: &Arguments, folder: &std::path::Path) -> Result<(), Stri
     Ok(())
 }
 
-fn tell(minute: u64, sent: u64, refreshes: &[(f64, f64)]) {
+fn tell(percent: u64, sent: u64, refreshes: &[(f64, f64)]) {
     let last = &refreshes[refreshes.len().saturating_sub(LOOKED_AT)..];
     let median = |of: fn(&(f64, f64)) -> f64| {
         let mut values: Vec<f64> = last.iter().map(of).collect();
@@ -126,8 +129,9 @@ fn tell(minute: u64, sent: u64, refreshes: &[(f64, f64)]) {
         values[values.len() / 2] * 1e3
     };
     println!(
-        "{:>6}%{sent:>12}{minute:>8}{:>16.2}{:>16.2}{:>10}",
-        minute * 100 / MINUTES,
+        "{:>6}%{sent:>12}{:>8}{:>16.2}{:>16.2}{:>10}",
+        percent,
+        refreshes.len(),
         median(|usage| usage.0),
         median(|usage| usage.1),
         peak_kilobytes().map_or_else(|| "?".to_owned(), |peak| (peak / 1024).to_string()),
