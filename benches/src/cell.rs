@@ -29,12 +29,31 @@ pub struct Cell {
     pub tables: Vec<Table>,
 }
 
+/// A moment to measure from.
+#[derive(Clone, Copy, Debug)]
+pub struct Started {
+    wall: Instant,
+    cpu: ProcessTime,
+}
+
+impl Started {
+    /// Now.
+    #[expect(clippy::disallowed_methods, reason = "measuring is what this program is for")]
+    pub fn now() -> Started {
+        Started { wall: Instant::now(), cpu: ProcessTime::now() }
+    }
+
+    /// What has been used since.
+    pub fn usage(&self) -> Usage {
+        Usage { wall: self.wall.elapsed().as_secs_f64(), cpu: self.cpu.elapsed().as_secs_f64() }
+    }
+}
+
 /// Runs something and tells what it took.
-#[expect(clippy::disallowed_methods, reason = "measuring is what this program is for")]
 pub fn timed<T>(run: impl FnOnce() -> T) -> (T, Usage) {
-    let (wall, cpu) = (Instant::now(), ProcessTime::now());
+    let started = Started::now();
     let made = run();
-    (made, Usage { wall: wall.elapsed().as_secs_f64(), cpu: cpu.elapsed().as_secs_f64() })
+    (made, started.usage())
 }
 
 /// The most memory this process ever held; `None` where the system does not say.

@@ -13,29 +13,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::{Method, Request};
+use axum::body::Body;
+use axum::http::Method;
 use serde_json::Value;
 use tidemill_ingest::page_store::PageStore;
 use tidemill_local::{Store, SystemClock, blobs_folder};
 use tidemill_schemas::calendar::Date;
 use tidemill_schemas::keys::Tenant;
 use tidemill_tests::history::{History, write};
-use tower::ServiceExt;
 
 use crate::engine::runtime;
 use crate::plain;
 use crate::question::Span;
+use crate::wired::ask;
+
+/// What requests of an import are.
+const JSON: &str = "application/json";
 
 /// Changes when generated events or their import change in a way that matters here.
 const FORMAT: &str = "1";
 /// The first day of what is generated; the past, so that no clock finds it in the future.
-const FIRST: Date = Date::constant(2025, 10, 1);
-/// Days generated.
-const DAYS: u32 = 31;
-/// Bytes of an answer of the router.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const FIRST: Date = Date::constant(2025, 10, 1);
+/// Days generated for the questions.
+pub const DAYS: u32 = 31;
 /// Object names of compacted pages begin so.
 const COMPACTED: &str = "compact";
 
@@ -70,14 +70,14 @@ pub struct Project {
 }
 
 impl Project {
-    /// The project of so many events, made if it is not there. `history`: Parquet files to import instead of generated
+    /// The project of so many events over so many days, made if it is not there. `history`: Parquet files to import instead of generated
     /// ones.
     ///
     /// # Errors
     /// In words: what could not be made or read.
-    pub fn of(folder: &Path, rows: u64, seed: u64, history: Option<&Path>) -> Result<Project, String> {
+    pub fn of(folder: &Path, (rows, days): (u64, u32), seed: u64, history: Option<&Path>) -> Result<Project, String> {
         let made = folder.join("made");
-        let wanted = format!("format {FORMAT}, {rows} rows, seed {seed}, history {history:?}\n");
+        let wanted = format!("format {FORMAT}, {rows} rows, {days} days, seed {seed}, history {history:?}\n");
         if fs::read_to_string(&made).is_ok_and(|text| text == wanted) {
             return Project::open(&folder.join(".tidemill"), &folder.join("pages"));
         }
@@ -89,7 +89,7 @@ impl Project {
             Some(history) => history,
             None => {
                 eprintln!("generating {rows} events");
-                eprintln!("{}", write(History::new(rows, DAYS, FIRST, seed), &own)?);
+                eprintln!("{}", write(History::new(rows, days, FIRST, seed), &own)?);
                 &own
             }
         };
@@ -182,6 +182,16 @@ fn lay_out(objects: &[Page], folder: &Path, make: &dyn Fn(&str, &Path) -> Result
     Ok(())
 }
 
+/// The folder of build output this program lies in.
+///
+/// # Errors
+/// In words: it does not.
+pub fn target() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|why| format!("cannot find myself: {why}"))?;
+    let target = own.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    target.map(Path::to_owned).ok_or_else(|| format!("{} was not built by cargo", own.display()))
+}
+
 /// A page, as the manifest names it.
 struct Page {
     day: Date,
@@ -216,30 +226,19 @@ async fn listed(store: &Path) -> Result<(Vec<Page>, Span), String> {
 async fn import(store: &Path, files: &Path) -> Result<Value, String> {
     let store = Store::open(store, Arc::new(SystemClock)).map_err(|why| why.to_string())?;
     let router = tidemill_api::router(Arc::new(store.context()), true);
-    let begun = ask(&router, Method::POST, "/v1/imports", Body::from("{}")).await?;
+    let begun = ask(&router, Method::POST, "/v1/imports", JSON, Body::from("{}")).await?;
     let id = begun["id"].as_str().ok_or("the import has no id")?.to_owned();
     let mut found = Vec::new();
     parquet_below(files, &mut found)?;
     for (nth, file) in found.iter().enumerate() {
         let bytes = fs::read(file).map_err(|why| at(file, &why))?;
-        let looked = ask(&router, Method::PUT, &format!("/v1/imports/{id}/files/{nth}"), Body::from(bytes)).await?;
+        let looked =
+            ask(&router, Method::PUT, &format!("/v1/imports/{id}/files/{nth}"), JSON, Body::from(bytes)).await?;
         if let Some(refused) = looked.get("refused") {
             return Err(format!("{}: {refused}", file.display()));
         }
     }
-    ask(&router, Method::POST, &format!("/v1/imports/{id}/commit"), Body::empty()).await
-}
-
-async fn ask(router: &Router, method: Method, path: &str, body: Body) -> Result<Value, String> {
-    let request = Request::builder().method(method).uri(path).header("content-type", "application/json").body(body);
-    let request = request.map_err(|why| why.to_string())?;
-    let Ok(response) = router.clone().oneshot(request).await;
-    let status = response.status();
-    let bytes = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await.map_err(|why| why.to_string())?;
-    if !status.is_success() {
-        return Err(format!("{path}: {status}: {}", String::from_utf8_lossy(&bytes)));
-    }
-    serde_json::from_slice(&bytes).map_err(|why| format!("{path}: {why}"))
+    ask(&router, Method::POST, &format!("/v1/imports/{id}/commit"), JSON, Body::empty()).await
 }
 
 fn parquet_below(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), String> {

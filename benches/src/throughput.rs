@@ -17,7 +17,7 @@ use crate::answer::{Table, difference, estimate_error};
 use crate::cell::Cell;
 use crate::floor::{FLOOR, has};
 use crate::peer::{PEERS, Peers, cell_of};
-use crate::project::{Layout, Project};
+use crate::project::{DAYS, Layout, Project, target};
 use crate::question::{QUESTIONS, Question, Span};
 use crate::report::{Cells, Line, OURS, head, table};
 use crate::{chart, engine, floor};
@@ -173,17 +173,11 @@ fn told(arguments: &Arguments, project: &Project, lines: &[(Question, Vec<Line>)
     if let Some(path) = &arguments.svg {
         let millions = project.rows as f64 / 1e6;
         let threads = if arguments.threads == 1 { "one thread" } else { "two threads" };
-        let title = format!("CPU seconds on the same {millions:.0}M events, {threads}; shorter is better");
+        let title =
+            format!("CPU time beside tidemill's, same {millions:.0}M events, {threads}: to the right takes more");
         write(path, chart::svg(&title, lines))?;
     }
     Ok(())
-}
-
-/// The folder of build output this program lies in.
-fn target() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|why| format!("cannot find myself: {why}"))?;
-    let target = own.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    target.map(Path::to_owned).ok_or_else(|| format!("{} was not built by cargo", own.display()))
 }
 
 fn project(arguments: &Arguments, target: &Path) -> Result<Project, String> {
@@ -198,7 +192,7 @@ fn project(arguments: &Arguments, target: &Path) -> Result<Project, String> {
         Some(history) => format!("of-{}", history.file_name().unwrap_or_default().display()),
         None => format!("{rows}-{}", arguments.seed),
     };
-    Project::of(&bench.join(name), rows, arguments.seed, arguments.history.as_deref())
+    Project::of(&bench.join(name), (rows, DAYS), arguments.seed, arguments.history.as_deref())
 }
 
 fn rows(project: &Project, question: Question) -> u64 {

@@ -6,6 +6,7 @@
 
 mod demo;
 mod history;
+mod peers;
 mod python;
 mod step;
 mod worlds;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use step::{Outcome, Place, Step, cargo};
 
 /// Every step, in order.
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step { name: "fmt", about: "formatting", run: |place| cargo(place, &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
@@ -47,6 +48,11 @@ const STEPS: [Step; 12] = [
         name: "history",
         about: "generated Parquet history, imported, exported and imported again",
         run: history::run,
+    },
+    Step {
+        name: "peers",
+        about: "the benchmark with few events: its answers beside DuckDB's, Polars', ClickHouse's and DataFusion's",
+        run: peers::run,
     },
 ];
 
