@@ -11,10 +11,12 @@ pub mod columns;
 pub mod delivery;
 pub mod export;
 pub mod find;
+mod hybrid;
 pub mod read;
 pub mod records;
 pub mod revisions;
 pub mod rows;
+mod texts;
 pub mod writer;
 
 pub use build::{EncodedPage, encode};
