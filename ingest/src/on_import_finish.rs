@@ -10,6 +10,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use bytes::Bytes;
 use tidemill_schemas::calendar::Date;
+use tidemill_schemas::page::PAGE_ROW_GROUP_ROWS;
 use tidemill_schemas::value::Type;
 use tokio::sync::mpsc::Sender;
 
@@ -77,7 +78,8 @@ impl Finishing<'_> {
             let rows = self.rows(fragment)?;
             if rows.kept == 0 {
                 scratch_store::remove(&fragment.path);
-            } else if fragment.page.rows * 2 > IMPORT_PAGE_ROWS_MAX && self.stands(fragment, &rows) {
+            } else if fragment.page.rows >= PAGE_ROW_GROUP_ROWS && self.stands(fragment, &rows) {
+                // Large enough to be read well: writing it anew together with others would cost more than it gives.
                 self.send_whole(fragment)?;
             } else {
                 rest.push((fragment, rows));

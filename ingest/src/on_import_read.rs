@@ -6,8 +6,9 @@
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use arrow::array::RecordBatch;
@@ -157,6 +158,27 @@ fn view(field: &FieldRef) -> FieldRef {
 /// Cuts files into pieces, in order.
 pub(crate) fn pieces(files: &[Opened]) -> Vec<Piece> {
     files.iter().enumerate().flat_map(|(at, opened)| opened.pieces(at)).collect()
+}
+
+/// Which thread reads which piece: each goes through a stretch of its own, so that a day's rows grow into few pages, and
+/// helps the others when it is through.
+pub(crate) struct Turns(Mutex<Vec<Range<usize>>>);
+
+impl Turns {
+    /// For so many pieces and threads.
+    pub(crate) fn of(pieces: usize, threads: usize) -> Turns {
+        let stretch = |nth: usize| nth * pieces / threads.max(1)..(nth + 1) * pieces / threads.max(1);
+        Turns(Mutex::new((0..threads).map(stretch).collect()))
+    }
+
+    /// The piece a thread reads next.
+    pub(crate) fn next(&self, thread: usize) -> Option<usize> {
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(next) = left.get_mut(thread).and_then(Iterator::next) {
+            return Some(next);
+        }
+        left.iter_mut().max_by_key(|left| left.len()).and_then(DoubleEndedIterator::next_back)
+    }
 }
 
 impl Opened {

@@ -5,7 +5,6 @@
 //! as there are cores; blocks.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -19,7 +18,7 @@ use crate::import::convert::Converted;
 use crate::import::inspect::Suspect;
 use crate::import::survey::{Survey, text};
 use crate::on_import::{ImportFailure, Progress, threads};
-use crate::on_import_read::{Opened, Piece, pieces};
+use crate::on_import_read::{Opened, Piece, Turns, pieces};
 use crate::on_import_write::{Fragment, Growing, Making};
 use crate::page::PageError;
 use crate::scratch_store::Slices;
@@ -77,12 +76,13 @@ pub(crate) fn survey(
 ) -> Result<Surveyed, ImportFailure> {
     let pieces = pieces(files);
     let threads = threads().min(pieces.len().max(1));
-    let work = Work { files, pieces: &pieces, next: AtomicUsize::new(0), sources: Sources::default(), only, progress };
+    let turns = Turns::of(pieces.len(), threads);
+    let work = Work { files, pieces: &pieces, turns, sources: Sources::default(), only, progress };
     let found: Vec<Result<Surveyed, ImportFailure>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads)
             .map(|nth| {
                 let work = &work;
-                scope.spawn(move || one_thread(work, making.map(|making| Growing::new(making, nth, threads))))
+                scope.spawn(move || one_thread(work, nth, making.map(|making| Growing::new(making, nth, threads))))
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or(Err(ImportFailure::Broke))).collect()
@@ -109,16 +109,16 @@ pub(crate) fn survey(
 struct Work<'a> {
     files: &'a [Opened],
     pieces: &'a [Piece],
-    next: AtomicUsize,
+    turns: Turns,
     sources: Sources,
     only: Option<&'a str>,
     progress: &'a Progress,
 }
 
-fn one_thread(work: &Work<'_>, growing: Option<Growing<'_>>) -> Result<Surveyed, ImportFailure> {
+fn one_thread(work: &Work<'_>, nth: usize, growing: Option<Growing<'_>>) -> Result<Surveyed, ImportFailure> {
     let Work { sources, only, .. } = work;
     let mut thread = Thread { found: Surveyed::default(), slices: Slices::new()?, sources, only: *only, bytes: 0, growing };
-    while let Some(piece) = work.pieces.get(work.next.fetch_add(1, Ordering::Relaxed)) {
+    while let Some(piece) = work.turns.next(nth).and_then(|next| work.pieces.get(next)) {
         let file = &work.files[piece.file];
         if thread.found.unreadable.contains_key(&piece.file) {
             continue;

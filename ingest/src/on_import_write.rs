@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
@@ -21,7 +21,7 @@ use crate::import::convert::Part;
 use crate::import::places::{Places, Run, runs_of};
 use crate::import::survey::text;
 use crate::on_import::{ImportFailure, Progress, threads};
-use crate::on_import_read::{Opened, Piece};
+use crate::on_import_read::{Opened, Piece, Turns};
 use crate::page::writer::{PageWriter, Widest};
 use crate::page::{EncodedPage, PageError};
 use crate::scratch_store::Scratch;
@@ -88,12 +88,12 @@ pub(crate) fn write_again(
     alive: &(dyn Fn() + Sync),
     progress: &Progress,
 ) -> Result<Vec<Fragment>, ImportFailure> {
-    let next = AtomicUsize::new(0);
     let threads = threads().min(pieces.len().max(1));
+    let turns = Turns::of(pieces.len(), threads);
     let fragments = std::sync::Mutex::new(Vec::new());
     on_threads(threads, &|nth| {
         let mut growing = Growing::new(making, nth, threads);
-        while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(piece) = turns.next(nth).and_then(|next| pieces.get(next)) {
             let file = &files[piece.file];
             let wanted = |first: u64, rows: u64| {
                 progress.written(rows as usize);

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use arrow::array::{DictionaryArray, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Int32Type, Schema};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
 use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::properties::WriterProperties;
 
@@ -31,11 +33,11 @@ fn read(file: Bytes) -> (Vec<Option<String>>, ArrowReaderMetadata) {
     let metadata = ArrowReaderMetadata::load(&file, options).expect("metadata");
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone()).build().expect("a reader");
     let batches: Vec<RecordBatch> = reader.map(|batch| batch.expect("read")).collect();
-    let texts = batches.iter().flat_map(|batch| {
-        let texts = batch.column(0).as_string::<i32>();
-        texts.iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>()
-    });
-    (texts.collect(), metadata)
+    (batches.iter().flat_map(owned).collect(), metadata)
+}
+
+fn owned(batch: &RecordBatch) -> Vec<Option<String>> {
+    batch.column(0).as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect()
 }
 
 fn comes_back(nullable: bool, arrays: &[ArrayRef]) -> ArrowReaderMetadata {
@@ -54,9 +56,9 @@ fn comes_back(nullable: bool, arrays: &[ArrayRef]) -> ArrowReaderMetadata {
     let nulls = given.iter().filter(|text| text.is_none()).count() as u64;
     assert_eq!(statistics.null_count_opt(), Some(nulls));
     let (least, greatest) = (given.iter().flatten().min(), given.iter().flatten().max());
-    let bound = |text: Option<&String>| text.filter(|text| text.len() <= BOUND_BYTES_MAX).map(|text| text.as_bytes());
-    assert_eq!(statistics.min_bytes_opt(), bound(least));
-    assert_eq!(statistics.max_bytes_opt(), bound(greatest));
+    let bound = |text: Option<&String>| text.filter(|text| text.len() <= BOUND_BYTES_MAX).cloned().map(String::into_bytes);
+    assert_eq!(statistics.min_bytes_opt().map(<[u8]>::to_vec), bound(least));
+    assert_eq!(statistics.max_bytes_opt().map(<[u8]>::to_vec), bound(greatest));
     metadata
 }
 
@@ -78,8 +80,15 @@ fn texts_come_back_whatever_form_they_had() {
         views(std::iter::empty()),
     ];
     let metadata = comes_back(true, &arrays);
-    let index = metadata.metadata().offset_index().expect("an offset index");
-    assert!(index[0][0].page_locations().len() > 3);
+    let index = metadata.metadata().page_index_for_row_group(0);
+    assert!(index.offset_index(0).expect("an offset index").page_locations().len() > 3);
+    // By the offsets, in the middle of a page, over its end, and in another one.
+    let whole = file(true, &arrays);
+    let all = read(whole.clone()).0;
+    let picked = RowSelection::from(vec![RowSelector::skip(39_990), RowSelector::select(20), RowSelector::skip(30_000), RowSelector::select(9)]);
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(whole, metadata.clone()).with_row_selection(picked);
+    let found: Vec<Option<String>> = reader.build().expect("a reader").flat_map(|batch| owned(&batch.expect("read"))).collect();
+    assert_eq!(found, [&all[39_990..40_010], &all[70_010..70_019]].concat());
     comes_back(false, &[views((0..5_000).map(|at| Some(word(at))))]);
     comes_back(true, &[views(std::iter::repeat_n(None, 300))]);
     comes_back(false, &[views(std::iter::once(Some("x".repeat(100))))]);
