@@ -1,13 +1,14 @@
-//! Imports: `POST /v1/imports`, `PUT /v1/imports/{id}/files/{n}`, `POST /v1/imports/{id}/commit`.
+//! Imports of Parquet and NDJSON files: `POST /v1/imports`, `PUT /v1/imports/{id}/files/{n}`, `POST /v1/imports/{id}/commit`.
 //!
 //! A session holds uploaded files on scratch disk until they are committed together. A file that is broken is told at
 //! once, and the others go on. A session that nobody touches for an hour is dropped; so is everything with the server,
 //! and nothing of it ever counted.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::Json;
+use axum::{Extension, Json};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use base64::Engine;
@@ -20,7 +21,7 @@ use tidemill_aggregator::definition_store::DefinitionStore;
 use tidemill_ingest::import::Mapping;
 use tidemill_ingest::import_store::GateError;
 use tidemill_ingest::on_import::{
-    self, ImportFailure, ImportFile, ImportReceipt, ImportRequest, Progress, RefusedFile, on_import,
+    self, Format, ImportFailure, ImportFile, ImportReceipt, ImportRequest, Progress, RefusedFile, on_import,
 };
 use tidemill_ingest::scratch_store::Scratch;
 use tidemill_schemas::calendar::Zone;
@@ -91,6 +92,7 @@ impl Sessions {
     }
 }
 
+/// How files make events.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
@@ -140,17 +142,26 @@ pub async fn begin(
     Ok(Json(json!({ "id": id })))
 }
 
+/// A file on its way.
 #[derive(Deserialize)]
 pub struct Upload {
     name: Option<String>,
+    /// `parquet`, or `ndjson` — plain, gzip or zstd.
+    format: Option<String>,
 }
 
-/// `PUT /v1/imports/{id}/files/{n}`: a Parquet file, of any length. Sending the same number again replaces it.
+/// A file of this machine, named instead of sent. Only a caller in this process can put it beside a request: nothing
+/// that comes over a network becomes one.
+#[derive(Clone, Debug)]
+pub struct FileHere(pub PathBuf);
+
+/// `PUT /v1/imports/{id}/files/{n}`: a file, of any length. Sending the same number again replaces it.
 pub async fn upload(
     State(api): State<Api>,
     caller: Caller,
     Path((id, nth)): Path<(String, u32)>,
     Query(query): Query<Upload>,
+    here: Option<Extension<FileHere>>,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
     let caller = caller.may(Right::Write)?;
@@ -164,23 +175,44 @@ pub async fn upload(
     while name.len() > NAME_BYTES_MAX {
         name.pop();
     }
-    let path = session.uploads.path(&format!("file-{nth}"));
-    receive(&path, body).await?;
-    let file = ImportFile { name, path };
-    let (request, looked, now) = (session.request.clone(), file.clone(), api.context.clock.now());
-    let rows = tokio::task::spawn_blocking(move || on_import::look(&request, &looked, now)).await;
-    let rows = rows.map_err(|why| Problem::internal(&why))?;
+    let format = match query.format.as_deref() {
+        None | Some("parquet") => Format::Parquet,
+        Some("ndjson") => Format::Ndjson,
+        Some(other) => {
+            return Err(Problem::parameter(format!("`format`: there is no `{other}`; use parquet or ndjson")));
+        }
+    };
+    let (here, uploaded) = (here.map(|Extension(here)| here.0), session.uploads.path(&format!("file-{nth}")));
+    if here.is_none() {
+        receive(&uploaded, body).await?;
+    }
+    let mut file = ImportFile { name, path: here.unwrap_or_else(|| uploaded.clone()), format };
+    let (request, now) = (session.request.clone(), api.context.clock.now());
+    let unpacked = session.uploads.path(&format!("plain-{nth}"));
+    let looked = tokio::task::spawn_blocking(move || {
+        if format == Format::Ndjson && on_import::unpack(&file, &unpacked)? {
+            tidemill_ingest::scratch_store::remove(&uploaded);
+            file.path = unpacked;
+        }
+        match on_import::look(&request, &file, now) {
+            Ok(rows) => Ok((file, rows)),
+            Err(refused) => {
+                tidemill_ingest::scratch_store::remove(&uploaded);
+                Err(refused)
+            }
+        }
+    });
+    let looked = looked.await.map_err(|why| Problem::internal(&why))?;
     let mut held = session.held();
     held.touched = now;
     held.refused.remove(&nth);
     held.files.remove(&nth);
-    Ok(Json(match rows {
-        Ok(rows) => {
+    Ok(Json(match looked {
+        Ok((file, rows)) => {
             held.files.insert(nth, file);
             json!({ "rows": rows })
         }
         Err(refused) => {
-            tidemill_ingest::scratch_store::remove(&file.path);
             let answer = json!({ "refused": refused });
             held.refused.insert(nth, refused);
             answer
@@ -272,7 +304,10 @@ impl Problem {
             ImportFailure::Forbidden(source) => {
                 Problem::source_forbidden(Broken::SourceForbidden(source.clone()).rejection().message)
             }
-            ImportFailure::Sources | ImportFailure::Pages(_) | ImportFailure::Scratch(_) => {
+            ImportFailure::Sources
+            | ImportFailure::Pages(_)
+            | ImportFailure::Scratch(_)
+            | ImportFailure::Changed(_) => {
                 Problem::import(failure.code(), failure.to_string())
             }
             other => Problem::internal(other),

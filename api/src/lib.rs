@@ -7,7 +7,7 @@ mod access;
 mod backfills;
 mod events;
 mod export;
-mod imports;
+pub mod imports;
 mod insights;
 mod keys;
 mod lineages;

@@ -64,13 +64,13 @@ fn routes() -> Vec<Route> {
             query: &[("limit", "events at most"), ("cursor", "`next` of the answer before")],
             ..route("/v1/quarantine", "get", "admin", "Refused events with the reason")
         },
-        Route { takes: "application/json", ..route("/v1/imports", "post", "write", "Open an import of Parquet files") },
+        Route { takes: "application/json", ..route("/v1/imports", "post", "write", "Open an import of files") },
         route("/v1/imports/{id}", "get", "write", "How far an import is"),
         route("/v1/imports/{id}", "delete", "write", "Drop an import that is not committed"),
         Route {
             takes: "application/vnd.apache.parquet",
-            query: &[("name", "the file's name, for messages")],
-            ..route("/v1/imports/{id}/files/{nth}", "put", "write", "Upload a Parquet file of an import")
+            query: &[("name", "the file's name, for messages"), ("format", "parquet (the default) or ndjson")],
+            ..route("/v1/imports/{id}/files/{nth}", "put", "write", "Upload a file of an import")
         },
         route("/v1/imports/{id}/commit", "post", "write", "Commit an import: all of its rows, or none"),
         route("/v1/sql", "get", "read", "Views for DuckDB over the pages"),

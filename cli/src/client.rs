@@ -243,6 +243,24 @@ impl Caller {
         Ok(response)
     }
 
+    /// Whether requests stay in this process, which reads the same files.
+    pub fn is_here(&self) -> bool {
+        matches!(self.door, Door::Router(_))
+    }
+
+    /// Names a file of this machine instead of sending it; only where requests stay in this process.
+    pub async fn name_file(&self, request: &Request, path: std::path::PathBuf) -> Result<Response, Failure> {
+        let Door::Router(router) = &self.door else {
+            return Err(Failure::failed("TM0908", "a file can only be named where no network is between"));
+        };
+        let router = router.clone().layer(axum::Extension(tidemill_api::imports::FileHere(path)));
+        let response = self.finish_in_process(router, request, Body::empty()).await?;
+        if response.status >= 400 {
+            return Err(Failure::of_response(response.status, &response.body));
+        }
+        Ok(response)
+    }
+
     /// The answer's body as it comes, of any length. A status of 400 or more is a failure.
     pub async fn download(&self, request: &Request) -> Result<BoxStream<'static, std::io::Result<Bytes>>, Failure> {
         let (status, body): (u16, BoxStream<'static, std::io::Result<Bytes>>) = match &self.door {

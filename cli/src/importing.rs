@@ -1,4 +1,4 @@
-//! Importing Parquet: files go up as they are, and are committed together.
+//! Importing Parquet and NDJSON: files go up as they are, and are committed together.
 //!
 //! In: paths and how their columns make events. Out: a [`Summary`] like that of sending. Importing again is always safe:
 //! what is there already is a duplicate. Nothing counts before the commit.
@@ -56,11 +56,20 @@ impl Imported {
     }
 }
 
+/// A file to import.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// `parquet` or `ndjson`.
+    pub format: &'static str,
+}
+
 /// Uploads files and commits them.
 pub async fn import(
     caller: &Caller,
     terminal: &Terminal,
-    files: &[PathBuf],
+    files: &[Source],
     asked: &Asked,
 ) -> Result<Imported, Failure> {
     let body = body(asked);
@@ -84,14 +93,24 @@ fn body(asked: &Asked) -> String {
     format!("{{{}}}", fields.join(","))
 }
 
-async fn run(caller: &Caller, terminal: &Terminal, files: &[PathBuf], path: &str) -> Result<Imported, Failure> {
-    let total = files.iter().map(|file| std::fs::metadata(file).map_or(0, |about| about.len())).sum();
+async fn run(caller: &Caller, terminal: &Terminal, files: &[Source], path: &str) -> Result<Imported, Failure> {
+    let length = |file: &Source| std::fs::metadata(&file.path).map_or(0, |about| about.len());
+    let total = files.iter().map(length).sum();
     let bar = terminal.bar(total, "uploading", true);
     for (nth, file) in files.iter().enumerate() {
-        let name = file.display().to_string();
+        let name = file.path.display().to_string();
         let request = Request { method: Method::PUT, ..Request::get(format!("{path}/files/{nth}")) };
-        let opened = tokio::fs::File::open(file).await.map_err(|error| Failure::file(file, &error))?;
-        let answer = caller.upload(&request.with("name", &name), pieces(opened, bar.clone())).await;
+        let request = request.with("name", &name).with("format", file.format);
+        let opened = tokio::fs::File::open(&file.path).await.map_err(|error| Failure::file(&file.path, &error))?;
+        let answer = match caller.is_here() {
+            true => {
+                let path = std::path::absolute(&file.path).map_err(|error| Failure::file(&file.path, &error))?;
+                let answer = caller.name_file(&request, path).await;
+                bar.inc(length(file));
+                answer
+            }
+            false => caller.upload(&request, pieces(opened, bar.clone())).await,
+        };
         answer.inspect_err(|_| bar.finish_and_clear())?;
     }
     bar.finish_and_clear();

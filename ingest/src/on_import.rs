@@ -1,18 +1,20 @@
-//! `on_import`: Parquet files → pages, without a ledger item per event.
+//! `on_import`: Parquet and NDJSON files → pages, without a ledger item per event.
 //!
-//! In: files on scratch disk, and how their columns make events. Out: every valid row in committed pages or, where it
+//! In: files on disk, and how their columns make events. Out: every valid row in committed pages or, where it
 //! corrects something, in the event store; and a receipt. A row that is there already changes nothing, so importing
 //! again after any failure is safe. Either all of an import's new rows count or none.
 //!
-//! 1. *Survey*: every file is read once; what is invalid is refused, the rest claims its identities.
+//! 1. *Survey*: every file is read once; what is invalid is refused, the rest claims its identities. Unless a sample says
+//!    that most of it is there already, the rows are written as pages on the way.
 //! 2. The sources' gates close: from here on no send of theirs succeeds.
 //! 3. *Sift*: claims against each other, the index of earlier imports, and the ledger.
-//! 4. *Write*: the rows that are new become pages.
+//! 4. *Write*: pages whose rows are all new are taken as they are; others are cut down to the new rows, and what was not
+//!    written yet is read again.
 //! 5. Pages and index are committed in one group; the gates open.
 //! 6. Rows that correct something go through the event store, like any correction.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,11 +26,15 @@ use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::time::Timestamp;
 
 use crate::event_store::{EventStore, Written};
+use crate::import::inspect::Suspect;
 use crate::import::{Import, ImportError, Mapping};
 use crate::import_store::{Closed, GateError, ImportStore};
 use crate::on_import_commit;
+use crate::on_import_lines;
 use crate::on_import_read::{self, Opened, Unreadable};
+use crate::on_import_sample;
 use crate::on_import_survey::{self, Surveyed};
+use crate::on_import_write::{Making, Primaries};
 use crate::page::PageError;
 use crate::page_store::PageStore;
 use crate::quarantine_store::{QuarantineStore, Refusal};
@@ -46,8 +52,19 @@ pub const RECEIPT_REJECTED_MAX: usize = 100;
 pub struct ImportFile {
     /// Its name, as its sender knows it.
     pub name: String,
-    /// Where it lies on scratch disk.
+    /// Where it lies. It is only read, and must stay as it is until the import ends.
     pub path: PathBuf,
+    /// What it is.
+    pub format: Format,
+}
+
+/// What a file of events is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A table; a mapping says which column is what.
+    Parquet,
+    /// An event a line, in the native shape. Unpacked: see [`unpack`].
+    Ndjson,
 }
 
 /// How files make events, and whose.
@@ -164,6 +181,9 @@ pub enum ImportFailure {
     /// A page could not be made.
     #[error("a page could not be made: {0}")]
     Page(#[from] PageError),
+    /// A file is not what it was when it was opened.
+    #[error("the file {} changed while it was imported; nothing of the import counts, import again", .0.escape_debug())]
+    Changed(String),
     /// Our fault.
     #[error("the import broke off inside; nothing of it counts")]
     Broke,
@@ -178,6 +198,7 @@ impl ImportFailure {
             ImportFailure::Pages(_) => "TM0141",
             ImportFailure::Gate(_) => "TM0142",
             ImportFailure::Scratch(_) => "TM0143",
+            ImportFailure::Changed(_) => "TM0144",
             ImportFailure::Port(_) | ImportFailure::Page(_) | ImportFailure::Broke => "TM0399",
         }
     }
@@ -194,12 +215,20 @@ pub(crate) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).clamp(1, 8)
 }
 
-/// Looks at a file's footer and page headers, before it is imported.
+/// Unpacks a file of NDJSON to `to`, if it is packed; whether it was.
+///
+/// # Errors
+/// Why it is refused.
+pub fn unpack(file: &ImportFile, to: &Path) -> Result<bool, RefusedFile> {
+    on_import_lines::unpack(&file.path, to).map_err(|why| refused(&file.name, Unreadable::Suspect(why)))
+}
+
+/// Looks at a file before it is imported: at a table's footer and page headers, at the ends of lines.
 ///
 /// # Errors
 /// Why it is refused.
 pub fn look(request: &ImportRequest, file: &ImportFile, now: Timestamp) -> Result<u64, RefusedFile> {
-    on_import_read::open(file.path.clone(), 0, import_of(request, file, now))
+    on_import_read::open(file.path.clone(), file.format, 0, import_of(request, file, now))
         .map(|opened| opened.rows)
         .map_err(|why| refused(&file.name, why))
 }
@@ -245,9 +274,31 @@ pub async fn on_import(
 ) -> Result<ImportReceipt, ImportFailure> {
     let now = context.clock.now();
     let mut receipt = ImportReceipt::default();
-    let (asked, counted) = (request.clone(), progress.clone());
-    let surveyed = blocking(move || survey(&asked, files, now, &counted)).await?;
-    let (opened, mut surveyed, refused_files) = surveyed;
+    let asked = request.clone();
+    let (opened, mut refused_files) = blocking(move || Ok(open_all(&asked, files, now))).await?;
+    let (mut opened, known) = on_import_sample::foresee(context, &request.tenant, opened).await?;
+    let scratch = Arc::new(scratch);
+    let (opened, mut surveyed) = loop {
+        let (only, counted, known, scratch) =
+            (request.source_only.clone(), progress.clone(), known.clone(), scratch.clone());
+        let (again, surveyed) = blocking(move || {
+            let making = Making { scratch: &scratch, primaries: &known.primaries };
+            let making = known.mostly_new.then_some(&making);
+            let surveyed = survey_all(&mut opened, only.as_deref(), making, &counted)?;
+            Ok((opened, surveyed))
+        })
+        .await?;
+        opened = again;
+        if surveyed.unreadable.is_empty() {
+            break (opened, surveyed);
+        }
+        // What such a file brought must not count: everything is looked at again without it.
+        for (nth, suspect) in &surveyed.unreadable {
+            refused_files.push(refused(&opened[*nth].name, Unreadable::Suspect(suspect.clone())));
+        }
+        let mut nth = 0..;
+        opened.retain(|_| nth.next().is_none_or(|nth| !surveyed.unreadable.contains_key(&nth)));
+    };
     receipt.files = refused_files;
     note_refused(context, &request.tenant, now, &opened, &surveyed, &mut receipt).await?;
     let primaries = learn(context, &request.tenant, &surveyed).await?;
@@ -255,12 +306,13 @@ pub async fn on_import(
     let mut closed = Vec::new();
     let run = Run { context, tenant: &request.tenant, progress: &progress, primaries };
     let sources = std::mem::take(&mut surveyed.sources);
+    let opened = Arc::new(opened);
     let done = match close_all(&run, &sources, &mut closed).await {
-        Ok(()) => on_import_commit::commit(&run, opened, surveyed, &mut closed, scratch, &mut receipt).await,
+        Ok(()) => on_import_commit::commit(&run, &opened, surveyed, &mut closed, &scratch, &mut receipt).await,
         Err(error) => Err(error),
     };
     match done {
-        Ok((opened, corrections)) => {
+        Ok(corrections) => {
             correct(context, &request.tenant, opened, corrections, &mut receipt).await?;
             Ok(receipt)
         }
@@ -281,7 +333,7 @@ pub(crate) struct Run<'a> {
     pub(crate) context: &'a Context,
     pub(crate) tenant: &'a Tenant,
     pub(crate) progress: &'a Arc<Progress>,
-    pub(crate) primaries: BTreeMap<String, BTreeMap<String, tidemill_schemas::value::Type>>,
+    pub(crate) primaries: Primaries,
 }
 
 /// Closes the gates, in order of name: two imports never wait for each other.
@@ -303,43 +355,42 @@ async fn close_all(run: &Run<'_>, sources: &[String], closed: &mut Vec<Closed>) 
     ended
 }
 
-/// Opens and surveys files until what is left can be read to its end.
-fn survey(
-    request: &ImportRequest,
-    mut files: Vec<ImportFile>,
-    now: Timestamp,
-    progress: &Progress,
-) -> Result<(Vec<Opened>, Surveyed, Vec<RefusedFile>), ImportFailure> {
-    let mut refused_files = Vec::new();
-    loop {
-        let (mut opened, mut rows, mut good) = (Vec::new(), 0, Vec::new());
-        for file in files {
-            match on_import_read::open(file.path.clone(), rows, import_of(request, &file, now)) {
-                Ok(one) if rows + one.rows > IMPORT_ROWS_MAX => {
-                    let reason = format!("with it the import has more than {IMPORT_ROWS_MAX} rows; import it apart");
-                    let suspect = crate::import::inspect::Suspect { row_group: None, column: None, reason };
-                    refused_files.push(refused(&file.name, Unreadable::Suspect(suspect)));
-                }
-                Ok(one) => {
-                    rows += one.rows;
-                    opened.push(one);
-                    good.push(file);
-                }
-                Err(why) => refused_files.push(refused(&file.name, why)),
+/// Opens files; those that are refused are told.
+fn open_all(request: &ImportRequest, files: Vec<ImportFile>, now: Timestamp) -> (Vec<Opened>, Vec<RefusedFile>) {
+    let (mut opened, mut refused_files, mut rows): (Vec<Opened>, _, _) = (Vec::new(), Vec::new(), 0);
+    for file in files {
+        match on_import_read::open(file.path.clone(), file.format, rows, import_of(request, &file, now)) {
+            Ok(one) if rows + one.rows > IMPORT_ROWS_MAX => {
+                let reason = format!("with it the import has more than {IMPORT_ROWS_MAX} rows; import it apart");
+                let suspect = Suspect { row_group: None, column: None, reason };
+                refused_files.push(refused(&file.name, Unreadable::Suspect(suspect)));
             }
+            Ok(one) => {
+                rows += one.rows;
+                opened.push(one);
+            }
+            Err(why) => refused_files.push(refused(&file.name, why)),
         }
-        progress.total.store(rows, Ordering::Relaxed);
-        progress.read.store(0, Ordering::Relaxed);
-        let surveyed = on_import_survey::survey(&opened, request.source_only.as_deref(), progress)?;
-        if surveyed.unreadable.is_empty() {
-            return Ok((opened, surveyed, refused_files));
-        }
-        for (nth, suspect) in &surveyed.unreadable {
-            refused_files.push(refused(&opened[*nth].name, Unreadable::Suspect(suspect.clone())));
-        }
-        let readable = |(nth, _): &(usize, ImportFile)| !surveyed.unreadable.contains_key(nth);
-        files = good.into_iter().enumerate().filter(readable).map(|(_, file)| file).collect();
     }
+    (opened, refused_files)
+}
+
+/// Surveys files, numbered anew.
+fn survey_all(
+    opened: &mut [Opened],
+    only: Option<&str>,
+    making: Option<&Making<'_>>,
+    progress: &Progress,
+) -> Result<Surveyed, ImportFailure> {
+    let mut rows = 0;
+    for file in opened.iter_mut() {
+        file.first_row = rows;
+        rows += file.rows;
+    }
+    progress.total.store(rows, Ordering::Relaxed);
+    progress.read.store(0, Ordering::Relaxed);
+    progress.written.store(0, Ordering::Relaxed);
+    on_import_survey::survey(opened, only, making, progress)
 }
 
 async fn note_refused(
@@ -368,7 +419,11 @@ async fn note_refused(
             row: *row,
             id: refused.id.clone(),
             code: refused.rejection.code.clone(),
-            message: message.strip_prefix(&format!("row {row}: ")).unwrap_or(message).to_owned(),
+            message: message
+                .strip_prefix(&format!("row {row}: "))
+                .or(message.strip_prefix(&format!("line {row}: ")))
+                .unwrap_or(message)
+                .to_owned(),
         }
     }));
     Ok(())
@@ -379,7 +434,7 @@ async fn learn(
     context: &Context,
     tenant: &Tenant,
     surveyed: &Surveyed,
-) -> Result<BTreeMap<String, BTreeMap<String, tidemill_schemas::value::Type>>, ImportFailure> {
+) -> Result<Primaries, ImportFailure> {
     let pages = PageStore::new(context);
     let mut by_source: BTreeMap<&str, crate::page::Properties> = BTreeMap::new();
     for ((source, name), properties) in &surveyed.survey.0 {
@@ -400,7 +455,7 @@ async fn learn(
 async fn correct(
     context: &Context,
     tenant: &Tenant,
-    opened: Vec<Opened>,
+    opened: Arc<Vec<Opened>>,
     corrections: Vec<u64>,
     receipt: &mut ImportReceipt,
 ) -> Result<(), ImportFailure> {

@@ -21,10 +21,11 @@ use crate::event_store::EventStore;
 use crate::identity::{Filter, IDENTITY_BYTES, Identity, hash_of};
 use crate::import_store::{Closed, GateError, ImportStore, Imports, RUNS_MAX, RunRef};
 use crate::manifest::{ChainEntry, MANIFEST_FORMAT, PageRef, import_shard};
-use crate::on_import::{ImportFailure, ImportReceipt, Run, blocking, threads};
-use crate::on_import_read::Opened;
+use crate::on_import::{ImportFailure, ImportReceipt, Progress, Run, blocking, threads};
+use crate::on_import_finish::{Finishing, Told, finish};
+use crate::on_import_read::{self, Opened};
 use crate::on_import_survey::Surveyed;
-use crate::on_import_write::{self, RowSet, Told, Writing};
+use crate::on_import_write::{Fragment, Making, Primaries, RowSet, write_again};
 use crate::page_file_store::PageName;
 use crate::page_store::{ENTRY_BYTES_MAX, PageStore};
 use crate::scratch_store::{Scratch, Slices};
@@ -42,14 +43,15 @@ const COMMIT_ATTEMPTS_MAX: u32 = 16;
 /// Sifts, writes and commits. The rows that correct something are ascending.
 pub(crate) async fn commit(
     run: &Run<'_>,
-    opened: Vec<Opened>,
-    surveyed: Surveyed,
+    opened: &Arc<Vec<Opened>>,
+    mut surveyed: Surveyed,
     closed: &mut [Closed],
-    scratch: Scratch,
+    scratch: &Arc<Scratch>,
     receipt: &mut ImportReceipt,
-) -> Result<(Vec<Opened>, Vec<u64>), ImportFailure> {
+) -> Result<Vec<u64>, ImportFailure> {
     let rows = opened.iter().map(|file| file.rows).sum();
-    let sifting = sift_all(run, surveyed, closed, &scratch, rows).await?;
+    let fragments = surveyed.fragments.take();
+    let sifting = sift_all(run, surveyed, closed, scratch, rows).await?;
     receipt.duplicates += sifting.duplicates;
     let mut runs = Vec::new();
     for (place, writer) in sifting.runs.into_iter().enumerate() {
@@ -59,14 +61,23 @@ pub(crate) async fn commit(
         let (sender, receiver) = tokio::sync::mpsc::channel(PAGES_WAITING_MAX);
         (receiver, sender)
     };
-    let primaries = run.primaries.clone();
-    let writing = Writing { files: opened, keep: sifting.keep, primaries, scratch, pages: pages_tx };
-    let progress = run.progress.clone();
-    let task = blocking(move || on_import_write::write(&writing, &progress).map(|()| writing.files));
-    let (opened, by_source) = tokio::join!(task, store_pages(run, pages, closed));
-    // What stopped the storing also stopped the writing: its error says more.
+    let making = Pages {
+        files: opened.clone(),
+        fragments,
+        keep: sifting.keep,
+        primaries: run.primaries.clone(),
+        scratch: scratch.clone(),
+        pages: pages_tx,
+        progress: run.progress.clone(),
+    };
+    let task = blocking(move || make_pages(making));
+    let (made, by_source) = tokio::join!(task, store_pages(run, pages, closed));
+    // What stopped the storing also stopped the making: its error says more.
     let by_source = by_source?;
-    let opened = opened?;
+    made?;
+    if let Some(changed) = opened.iter().find(|file| !file.is_unchanged()) {
+        return Err(ImportFailure::Changed(changed.name.clone()));
+    }
     let found: u64 = by_source.values().flatten().map(|page| page.rows).sum();
     if found != sifting.kept {
         tracing::error!(found, kept = sifting.kept, "an import's pages do not hold its rows");
@@ -76,7 +87,33 @@ pub(crate) async fn commit(
     receipt.page_bytes = by_source.values().flatten().map(|page| page.bytes).sum();
     commit_pages(run, by_source, closed, runs).await?;
     receipt.accepted += found;
-    Ok((opened, sifting.corrections))
+    Ok(sifting.corrections)
+}
+
+/// What pages are made of.
+struct Pages {
+    files: Arc<Vec<Opened>>,
+    fragments: Option<Vec<Fragment>>,
+    keep: RowSet,
+    primaries: Primaries,
+    scratch: Arc<Scratch>,
+    pages: tokio::sync::mpsc::Sender<Told>,
+    progress: Arc<Progress>,
+}
+
+fn make_pages(given: Pages) -> Result<(), ImportFailure> {
+    let Pages { files, fragments, keep, primaries, scratch, pages, progress } = given;
+    let fragments = match fragments {
+        Some(fragments) => fragments,
+        None => {
+            let making = Making { scratch: &scratch, primaries: &primaries };
+            // Only a sign of life: where the channel is full there are others.
+            let alive = || drop(pages.try_send(Told::Alive));
+            let all = on_import_read::pieces(&files);
+            write_again(&files, &all, &keep, &making, &alive, &progress)?
+        }
+    };
+    finish(&Finishing { keep: &keep, primaries: &primaries, pages: &pages }, fragments)
 }
 
 /// What sifting left.
@@ -148,7 +185,7 @@ async fn known_claims(
             left.extend_from_slice(&bytes?);
             let whole = left.len() - left.len() % IDENTITY_BYTES;
             for identity in Identity::decode_all(&left[..whole]) {
-                known.add(&Claim { source, identity, origin: Origin::Index, row: 0 })?;
+                known.add(&Claim { source, identity, origin: Origin::Index, row: 0, withdraws: false })?;
             }
             left.drain(..whole);
         }
@@ -161,7 +198,7 @@ async fn known_claims(
             let (items, next) = events.ledger(run.tenant, &name, bucket, after).await?;
             for (id, rev) in items {
                 let identity = Identity { hash: hash_of(&id), day: 0, rev };
-                known.add(&Claim { source, identity, origin: Origin::Ledger, row: 0 })?;
+                known.add(&Claim { source, identity, origin: Origin::Ledger, row: 0, withdraws: false })?;
             }
             match next {
                 Some(next) => after = Some(next),
@@ -177,7 +214,7 @@ fn sift_one(slice: usize, slices: &[Mutex<Slices>], keep: &RowSet) -> Result<Sif
     for set in slices {
         set.lock().map_err(|_| ImportFailure::Broke)?.read(slice, &mut claims)?;
     }
-    let sifted = sift(&mut claims);
+    let sifted = sift(&claims);
     sifted.keep.iter().for_each(|row| keep.add(*row));
     Ok(sifted)
 }

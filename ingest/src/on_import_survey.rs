@@ -1,23 +1,25 @@
 //! The first pass over an import's files: what is valid, who it claims to be, what it bears.
 //!
-//! In: opened files. Out: a claim per valid row, the refused rows, the files that cannot be read to their end. Whoever
-//! is refused here claims nothing. Runs on as many threads as there are cores; blocks.
+//! In: opened files. Out: a claim per valid row, the refused rows, the files that cannot be read to their end; and, where
+//! most rows are likely to be new, their pages already. Whoever is refused here claims nothing. Runs on as many threads
+//! as there are cores; blocks.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use tidemill_schemas::page::{ID, REV, SOURCE, TIME};
+use tidemill_schemas::page::{DELETED, ID, REV, SOURCE, TIME};
 use tidemill_schemas::time::MICROS_PER_DAY;
 
 use crate::codec::Refused;
 use crate::identity::{Identity, hash_of};
+use crate::import::convert::Converted;
 use crate::import::inspect::Suspect;
 use crate::import::survey::{Survey, text};
-use crate::on_import::{ImportFailure, Progress};
-use crate::on_import_read::{Opened, Piece, pieces};
+use crate::on_import::{ImportFailure, Progress, threads};
+use crate::on_import_read::{Opened, Piece, Turns, pieces};
+use crate::on_import_write::{Fragment, Growing, Making};
 use crate::page::PageError;
 use crate::scratch_store::Slices;
 use crate::sift::{Claim, Origin};
@@ -43,6 +45,8 @@ pub(crate) struct Surveyed {
     /// The sources, by their place in claims.
     pub(crate) sources: Vec<String>,
     pub(crate) survey: Survey,
+    /// The pages of all rows; `None`: they are still to be written.
+    pub(crate) fragments: Option<Vec<Fragment>>,
 }
 
 /// The import's sources, as they come up.
@@ -63,17 +67,27 @@ impl Sources {
     }
 }
 
-/// Goes over all files once.
-pub(crate) fn survey(files: &[Opened], only: Option<&str>, progress: &Progress) -> Result<Surveyed, ImportFailure> {
+/// Goes over all files once; with `making`, also writes their rows.
+pub(crate) fn survey(
+    files: &[Opened],
+    only: Option<&str>,
+    making: Option<&Making<'_>>,
+    progress: &Progress,
+) -> Result<Surveyed, ImportFailure> {
     let pieces = pieces(files);
-    let (next, sources) = (AtomicUsize::new(0), Sources::default());
+    let threads = threads().min(pieces.len().max(1));
+    let turns = Turns::of(pieces.len(), threads);
+    let work = Work { files, pieces: &pieces, turns, sources: Sources::default(), only, progress };
     let found: Vec<Result<Surveyed, ImportFailure>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..crate::on_import::threads().min(pieces.len().max(1)))
-            .map(|_| scope.spawn(|| one_thread(files, &pieces, &next, &sources, only, progress)))
+        let threads: Vec<_> = (0..threads)
+            .map(|nth| {
+                let work = &work;
+                scope.spawn(move || one_thread(work, nth, making.map(|making| Growing::new(making, nth, threads))))
+            })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or(Err(ImportFailure::Broke))).collect()
     });
-    let mut all = Surveyed::default();
+    let mut all = Surveyed { fragments: making.map(|_| Vec::new()), ..Surveyed::default() };
     for one in found {
         let one = one?;
         all.slices.extend(one.slices);
@@ -81,36 +95,47 @@ pub(crate) fn survey(files: &[Opened], only: Option<&str>, progress: &Progress) 
         one.refused_count.into_iter().for_each(|(file, count)| *all.refused_count.entry(file).or_default() += count);
         all.unreadable.extend(one.unreadable);
         all.survey.merge(one.survey);
+        if let (Some(fragments), Some(more)) = (&mut all.fragments, one.fragments) {
+            fragments.extend(more);
+        }
     }
     all.refused.sort_by_key(|(file, row, _)| (*file, *row));
     all.refused.truncate(IMPORT_REFUSED_MAX);
-    all.sources = sources.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    all.sources = work.sources.0.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(all)
 }
 
-fn one_thread(
-    files: &[Opened],
-    pieces: &[Piece],
-    next: &AtomicUsize,
-    sources: &Sources,
-    only: Option<&str>,
-    progress: &Progress,
-) -> Result<Surveyed, ImportFailure> {
-    let mut thread = Thread { found: Surveyed::default(), slices: Slices::new()?, sources, only, bytes: 0 };
-    while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let file = &files[piece.file];
+/// What the threads share.
+struct Work<'a> {
+    files: &'a [Opened],
+    pieces: &'a [Piece],
+    turns: Turns,
+    sources: Sources,
+    only: Option<&'a str>,
+    progress: &'a Progress,
+}
+
+fn one_thread(work: &Work<'_>, nth: usize, growing: Option<Growing<'_>>) -> Result<Surveyed, ImportFailure> {
+    let Work { sources, only, .. } = work;
+    let mut thread = Thread { found: Surveyed::default(), slices: Slices::new()?, sources, only: *only, bytes: 0, growing };
+    while let Some(piece) = work.turns.next(nth).and_then(|next| work.pieces.get(next)) {
+        let file = &work.files[piece.file];
         if thread.found.unreadable.contains_key(&piece.file) {
             continue;
         }
-        let mut on = |batch: RecordBatch, first: u64| {
-            progress.read(batch.num_rows());
-            thread.batch(piece.file, file, &batch, first)
+        let mut on = |converted: Converted, first: u64, rows: u64| {
+            work.progress.read(rows as usize);
+            if thread.growing.is_some() {
+                work.progress.written(rows as usize);
+            }
+            thread.rows(piece.file, file.first_row, converted, first)
         };
-        match file.read(piece, &mut on) {
+        match file.read(piece, &|_, _| true, &mut on) {
             Ok(done) => done?,
             Err(suspect) => drop(thread.found.unreadable.insert(piece.file, suspect)),
         }
     }
+    thread.found.fragments = thread.growing.map(Growing::end).transpose()?;
     thread.found.slices.push(thread.slices);
     Ok(thread.found)
 }
@@ -122,11 +147,11 @@ struct Thread<'a> {
     only: Option<&'a str>,
     /// Bytes of the refused rows kept.
     bytes: usize,
+    growing: Option<Growing<'a>>,
 }
 
 impl Thread<'_> {
-    fn batch(&mut self, nth: usize, file: &Opened, batch: &RecordBatch, first: u64) -> Result<(), ImportFailure> {
-        let converted = file.converter.convert(batch, first)?;
+    fn rows(&mut self, nth: usize, base: u64, converted: Converted, first: u64) -> Result<(), ImportFailure> {
         for (row, refused) in converted.refused {
             *self.found.refused_count.entry(nth).or_default() += 1;
             let bytes = refused.body.len();
@@ -136,10 +161,16 @@ impl Thread<'_> {
             }
         }
         for part in &converted.parts {
-            self.claim(&part.batch, |at| file.first_row + first + u64::from(part.rows[at]))?;
+            self.claim(&part.batch, |at| base + first + u64::from(part.rows[at]))?;
             self.found.survey.add(&part.batch)?;
         }
-        Ok(())
+        if let Some(part) = &converted.withdrawn {
+            self.claim(&part.batch, |at| base + first + u64::from(part.rows[at]))?;
+        }
+        match &mut self.growing {
+            Some(growing) => growing.add_all(&converted.parts, base + first, None),
+            None => Ok(()),
+        }
     }
 
     fn claim(&mut self, batch: &RecordBatch, row: impl Fn(usize) -> u64) -> Result<(), ImportFailure> {
@@ -148,21 +179,24 @@ impl Thread<'_> {
             |name: &str| batch.column_by_name(name).ok_or_else(|| PageError::Format(format!("no column `{name}`")));
         let times = column(TIME)?.as_primitive::<TimestampMicrosecondType>();
         let revs = column(REV)?.as_primitive::<Int64Type>();
+        let deleted = column(DELETED)?.as_boolean();
+        let withdraws = deleted.true_count() > 0;
         let mut places: HashMap<&str, u16> = HashMap::new();
-        let mut last: Option<(&str, u16)> = None;
+        // Equal views of one array are equal texts.
+        let mut last: Option<(u128, u16)> = None;
         for at in 0..ids.len() {
-            let source = sources.value(at);
-            let place = match last.filter(|(held, _)| *held == source) {
+            let view = sources.views()[at];
+            let place = match last.filter(|(held, _)| *held == view) {
                 Some((_, place)) => place,
-                None => self.place(source, &mut places)?,
+                None => self.place(sources.value(at), &mut places)?,
             };
-            last = Some((source, place));
+            last = Some((view, place));
             let identity = Identity {
                 hash: hash_of(ids.value(at)),
                 day: times.value(at).div_euclid(MICROS_PER_DAY) as i32,
                 rev: revs.value(at).unsigned_abs(),
             };
-            self.slices.add(&Claim { source: place, identity, origin: Origin::Row, row: row(at) })?;
+            self.slices.add(&Claim { source: place, identity, origin: Origin::Row, row: row(at), withdraws })?;
         }
         Ok(())
     }

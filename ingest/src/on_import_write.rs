@@ -1,13 +1,12 @@
-//! The second pass over an import's files: the rows to keep become pages.
+//! Pages of an import: rows grow into pages on scratch disk, one for each source and UTC day where they fit into one.
 //!
-//! In: opened files, the rows to keep. Out: finished pages, over a channel, one for each source and UTC day where they
-//! fit into one. What no longer fits into memory is closed as a piece and put together at the end. Runs on as many
-//! threads as there are cores; blocks.
+//! In: rows as page columns, with their places among all rows of the import. Out: fragments — pages with the rows they
+//! hold. Whether all of those rows are new is known later: see [`crate::on_import_finish`]. What no longer fits into
+//! memory is closed and put together at the end. Blocks.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
@@ -17,14 +16,15 @@ use tidemill_schemas::calendar::{self, Date};
 use tidemill_schemas::page::{SOURCE, TIME};
 use tidemill_schemas::time::MICROS_PER_DAY;
 use tidemill_schemas::value::Type;
-use tokio::sync::mpsc::Sender;
 
+use crate::import::convert::Part;
+use crate::import::places::{Places, Run, runs_of};
 use crate::import::survey::text;
 use crate::on_import::{ImportFailure, Progress, threads};
-use crate::on_import_read::{Opened, pieces};
+use crate::on_import_read::{Opened, Piece, Turns};
 use crate::page::writer::{PageWriter, Widest};
-use crate::page::{EncodedPage, PageError, Wanted};
-use crate::scratch_store::{self, Scratch};
+use crate::page::{EncodedPage, PageError};
+use crate::scratch_store::Scratch;
 
 /// Rows of one page. Readers hold several pages at once.
 pub const IMPORT_PAGE_ROWS_MAX: usize = 491_520;
@@ -34,6 +34,9 @@ pub const IMPORT_PAGES_BYTES_MAX: usize = 192 * 1024 * 1024;
 const ROWS_AT_ONCE_MIN: usize = 4_096;
 /// Batches between two looks at the memory.
 const LOOK_BATCHES: usize = 8;
+
+/// By source: the type that bears each property's own name.
+pub(crate) type Primaries = BTreeMap<String, BTreeMap<String, Type>>;
 
 /// Rows by their places among all rows of the import.
 pub(crate) struct RowSet(Vec<AtomicU64>);
@@ -53,165 +56,147 @@ impl RowSet {
     }
 }
 
-/// A finished page.
+/// A page of a day that may have more than one, on scratch disk; the places of its rows lie behind it.
 #[derive(Debug)]
-pub(crate) struct NewPage {
+pub(crate) struct Fragment {
     pub(crate) source: String,
     pub(crate) day: Date,
+    pub(crate) path: PathBuf,
+    /// Bytes of the page itself.
+    pub(crate) bytes: usize,
+    /// What there is to say of it; without its bytes.
     pub(crate) page: EncodedPage,
+    /// The place of its first row.
+    pub(crate) first: u64,
+    /// Properties whose columns were named before it was known which type bears the bare name.
+    pub(crate) guessed: Vec<(String, Type)>,
 }
 
-/// What the threads tell.
-#[derive(Debug)]
-pub(crate) enum Told {
-    /// A page is finished.
-    Page(NewPage),
-    /// They are at work.
-    Alive,
-}
-
-/// What pages are made from.
-pub(crate) struct Writing {
-    pub(crate) files: Vec<Opened>,
-    pub(crate) keep: RowSet,
-    /// By source: the type that bears each property's own name.
-    pub(crate) primaries: BTreeMap<String, BTreeMap<String, Type>>,
-    pub(crate) scratch: Scratch,
-    pub(crate) pages: Sender<Told>,
-}
-
-impl Writing {
-    fn open(&self, source: &str, day: Date, batch: &RecordBatch, widest: &Widest) -> Result<PageWriter, PageError> {
-        let of_source = self.primaries.get(source);
-        // No property holds a time: what is not known bears its type in its column's name.
-        let primary = |property: &str| of_source.and_then(|of| of.get(property)).copied().unwrap_or(Type::Time);
-        PageWriter::open(source, day, batch, widest, &primary)
-    }
-
-    fn send(&self, source: &str, day: Date, page: EncodedPage) -> Result<(), ImportFailure> {
-        let page = NewPage { source: source.to_owned(), day, page };
-        self.pages.blocking_send(Told::Page(page)).map_err(|_| ImportFailure::Broke)
-    }
-}
-
-/// A page of a day that may have more than one.
-struct Fragment {
-    path: PathBuf,
-    page: EncodedPage,
-}
-
-type Fragments = BTreeMap<(String, Date), Vec<Fragment>>;
-
-/// Makes the pages.
-pub(crate) fn write(writing: &Writing, progress: &Progress) -> Result<(), ImportFailure> {
-    let pieces = pieces(&writing.files);
-    let next = AtomicUsize::new(0);
-    let threads = threads().min(pieces.len().max(1));
-    let fragments: Mutex<Fragments> = Mutex::default();
-    let grow = |nth: usize| -> Result<(), ImportFailure> {
-        let mut growing = Growing::new(writing, nth, IMPORT_PAGES_BYTES_MAX / threads);
-        while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let file = &writing.files[piece.file];
-            let mut on = |batch: RecordBatch, first: u64| {
-                progress.written(batch.num_rows());
-                growing.batch(file, &batch, first)
-            };
-            // It was read before, from the same disk.
-            file.read(piece, &mut on).map_err(|suspect| ImportFailure::Scratch(suspect.to_string()))??;
-        }
-        let mut all = fragments.lock().map_err(|_| ImportFailure::Broke)?;
-        for (day, ended) in growing.end()? {
-            all.entry(day).or_default().extend(ended);
-        }
-        Ok(())
-    };
-    on_threads(threads, &grow)?;
-    let left: Vec<_> = fragments.into_inner().map_err(|_| ImportFailure::Broke)?.into_iter().collect();
-    let next = AtomicUsize::new(0);
-    on_threads(threads, &|_| {
-        while let Some(((source, day), fragments)) = left.get(next.fetch_add(1, Ordering::Relaxed)) {
-            put_together(writing, source, *day, fragments)?;
-        }
-        Ok(())
-    })
-}
-
-fn on_threads(threads: usize, run: &(dyn Fn(usize) -> Result<(), ImportFailure> + Sync)) -> Result<(), ImportFailure> {
+pub(crate) fn on_threads(threads: usize, run: &(dyn Fn(usize) -> Result<(), ImportFailure> + Sync)) -> Result<(), ImportFailure> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|nth| scope.spawn(move || run(nth))).collect();
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or(Err(ImportFailure::Broke)))
     })
 }
 
+/// Reads pieces again and writes the rows to keep.
+pub(crate) fn write_again(
+    files: &[Opened],
+    pieces: &[Piece],
+    keep: &RowSet,
+    making: &Making<'_>,
+    alive: &(dyn Fn() + Sync),
+    progress: &Progress,
+) -> Result<Vec<Fragment>, ImportFailure> {
+    let threads = threads().min(pieces.len().max(1));
+    let turns = Turns::of(pieces.len(), threads);
+    let fragments = std::sync::Mutex::new(Vec::new());
+    on_threads(threads, &|nth| {
+        let mut growing = Growing::new(making, nth, threads);
+        while let Some(piece) = turns.next(nth).and_then(|next| pieces.get(next)) {
+            let file = &files[piece.file];
+            let wanted = |first: u64, rows: u64| {
+                progress.written(rows as usize);
+                alive();
+                (first..first + rows).any(|row| keep.has(file.first_row + row))
+            };
+            let read = file.read(piece, &wanted, &mut |converted, first, _| {
+                growing.add_all(&converted.parts, file.first_row + first, Some(keep))
+            });
+            // It was read before, from the same disk.
+            read.map_err(|suspect| ImportFailure::Scratch(suspect.to_string()))??;
+        }
+        fragments.lock().map_err(|_| ImportFailure::Broke)?.extend(growing.end()?);
+        Ok(())
+    })?;
+    fragments.into_inner().map_err(|_| ImportFailure::Broke)
+}
+
+/// What pages are made with.
+pub(crate) struct Making<'a> {
+    pub(crate) scratch: &'a Scratch,
+    /// What is known of the sources; there may be more.
+    pub(crate) primaries: &'a Primaries,
+}
+
 /// A source's UTC day.
 type Day = (String, i64);
 
 /// One thread's pages.
-struct Growing<'a> {
-    writing: &'a Writing,
+pub(crate) struct Growing<'a> {
+    making: &'a Making<'a>,
     nth: usize,
     bytes_max: usize,
-    widest: Widest,
+    widest: BTreeMap<String, Widest>,
     open: BTreeMap<Day, Growth>,
-    ended: Fragments,
-    count: usize,
+    ended: Vec<Fragment>,
     batches: usize,
 }
 
 #[derive(Default)]
 struct Growth {
-    writer: Option<PageWriter>,
-    waiting: Vec<RecordBatch>,
+    writer: Option<Writer>,
+    waiting: Vec<(RecordBatch, Vec<Run>)>,
     waiting_rows: usize,
+}
+
+struct Writer {
+    page: PageWriter,
+    places: Places,
+    first: u64,
+    guessed: Vec<(String, Type)>,
 }
 
 impl Growth {
     fn bytes(&self) -> usize {
-        let waiting: usize = self.waiting.iter().map(RecordBatch::get_array_memory_size).sum();
-        self.writer.as_ref().map_or(0, PageWriter::bytes) + waiting
+        let waiting: usize = self.waiting.iter().map(|(batch, _)| batch.get_array_memory_size()).sum();
+        self.writer.as_ref().map_or(0, |writer| writer.page.bytes() + writer.places.bytes()) + waiting
     }
 }
 
 impl<'a> Growing<'a> {
-    fn new(writing: &'a Writing, nth: usize, bytes_max: usize) -> Growing<'a> {
-        let (open, ended) = (BTreeMap::new(), BTreeMap::new());
-        Growing { writing, nth, bytes_max, widest: Widest::default(), open, ended, count: 0, batches: 0 }
+    /// For the nth of so many threads.
+    pub(crate) fn new(making: &'a Making<'a>, nth: usize, threads: usize) -> Growing<'a> {
+        let (widest, open) = (BTreeMap::new(), BTreeMap::new());
+        let bytes_max = IMPORT_PAGES_BYTES_MAX / threads.max(1);
+        Growing { making, nth, bytes_max, widest, open, ended: Vec::new(), batches: 0 }
     }
 
-    fn batch(&mut self, file: &Opened, batch: &RecordBatch, first: u64) -> Result<(), ImportFailure> {
-        let base = file.first_row + first;
-        if (0..batch.num_rows() as u64).all(|row| !self.writing.keep.has(base + row)) {
-            return Ok(());
-        }
-        for part in file.converter.convert(batch, first)?.parts {
-            let kept: BooleanArray =
-                part.rows.iter().map(|row| Some(self.writing.keep.has(base + u64::from(*row)))).collect();
-            let batch = match kept.true_count() {
-                0 => continue,
-                all if all == part.rows.len() => part.batch,
-                _ => filter_record_batch(&part.batch, &kept).map_err(PageError::from)?,
+    /// Adds rows of a batch whose first row has the place `base`; only those of `keep`, if it is given.
+    pub(crate) fn add_all(&mut self, parts: &[Part], base: u64, keep: Option<&RowSet>) -> Result<(), ImportFailure> {
+        for part in parts {
+            let place = |row: &u32| base + u64::from(*row);
+            let kept: Option<BooleanArray> = keep
+                .map(|keep| part.rows.iter().map(|row| Some(keep.has(place(row)))).collect())
+                .filter(|kept: &BooleanArray| kept.true_count() < part.rows.len());
+            let (batch, places) = match kept {
+                None => (part.batch.clone(), part.rows.iter().map(place).collect()),
+                Some(kept) if kept.true_count() == 0 => continue,
+                Some(kept) => {
+                    let places: Vec<u64> = kept.values().set_indices().map(|at| place(&part.rows[at])).collect();
+                    (filter_record_batch(&part.batch, &kept).map_err(PageError::from)?, places)
+                }
             };
-            self.widest.learn(&batch);
-            for (day, batch) in by_day(&batch)? {
-                self.add(day, batch)?;
+            for (day, batch, places) in by_day(&batch, places)? {
+                let widest = match self.widest.get_mut(&day.0) {
+                    Some(widest) => widest,
+                    None => self.widest.entry(day.0.clone()).or_default(),
+                };
+                widest.learn(&batch);
+                self.add(day, batch, places)?;
             }
         }
         self.batches += 1;
-        if !self.batches.is_multiple_of(LOOK_BATCHES) {
-            return Ok(());
-        }
-        // Only a sign of life: where the channel is full there are others.
-        drop(self.writing.pages.try_send(Told::Alive));
-        self.shrink()
+        if self.batches.is_multiple_of(LOOK_BATCHES) { self.shrink() } else { Ok(()) }
     }
 
-    fn add(&mut self, day: Day, batch: RecordBatch) -> Result<(), ImportFailure> {
+    fn add(&mut self, day: Day, batch: RecordBatch, places: Vec<Run>) -> Result<(), ImportFailure> {
         let growth = self.open.entry(day.clone()).or_default();
         if growth.waiting.is_empty() && batch.num_rows() >= ROWS_AT_ONCE_MIN {
-            return self.write(&day, batch);
+            return self.write(&day, &batch, &places);
         }
         growth.waiting_rows += batch.num_rows();
-        growth.waiting.push(compact(&batch)?);
+        growth.waiting.push((compact(&batch)?, places));
         if growth.waiting_rows >= ROWS_AT_ONCE_MIN { self.flush(&day) } else { Ok(()) }
     }
 
@@ -220,43 +205,44 @@ impl<'a> Growing<'a> {
         let Some(growth) = self.open.get_mut(day) else { return Ok(()) };
         growth.waiting_rows = 0;
         let waiting = std::mem::take(&mut growth.waiting);
-        for alike in waiting.chunk_by(|a, b| a.schema_ref() == b.schema_ref()) {
-            let batch = concat_batches(alike[0].schema_ref(), alike).map_err(PageError::from)?;
-            self.write(day, batch)?;
+        for alike in waiting.chunk_by(|a, b| a.0.schema_ref() == b.0.schema_ref()) {
+            let batch = concat_batches(alike[0].0.schema_ref(), alike.iter().map(|(batch, _)| batch));
+            let places: Vec<Run> = alike.iter().flat_map(|(_, places)| places.iter().copied()).collect();
+            self.write(day, &batch.map_err(PageError::from)?, &places)?;
         }
         Ok(())
     }
 
-    fn write(&mut self, day: &Day, batch: RecordBatch) -> Result<(), ImportFailure> {
+    fn write(&mut self, day: &Day, batch: &RecordBatch, places: &[Run]) -> Result<(), ImportFailure> {
         let growth = self.open.entry(day.clone()).or_default();
-        let fits =
-            |writer: &PageWriter| writer.fits(&batch) && writer.rows() + batch.num_rows() <= IMPORT_PAGE_ROWS_MAX;
-        if growth.writer.as_ref().is_some_and(|writer| !fits(writer)) {
+        let fits = |page: &PageWriter| page.fits(batch) && page.rows() + batch.num_rows() <= IMPORT_PAGE_ROWS_MAX;
+        if growth.writer.as_ref().is_some_and(|writer| !fits(&writer.page)) {
             self.close(day)?;
         }
         let growth = self.open.entry(day.clone()).or_default();
         let writer = match &mut growth.writer {
             Some(writer) => writer,
             None => {
-                let date = calendar::utc_date_of_day(day.1);
-                growth.writer.insert(self.writing.open(&day.0, date, &batch, &self.widest)?)
+                let widest = self.widest.get(&day.0).cloned().unwrap_or_default();
+                let first = places.first().map_or(0, |run| run.0);
+                growth.writer.insert(open(self.making.primaries, day, batch, &widest, first)?)
             }
         };
-        Ok(writer.write(&batch)?)
+        places.iter().for_each(|run| writer.places.add(*run));
+        Ok(writer.page.write(batch)?)
     }
 
-    /// Ends a day's page. What is nearly full goes out as it is; the rest may have to be put together with others.
+    /// Ends a day's page.
     fn close(&mut self, day: &Day) -> Result<(), ImportFailure> {
         let Some(writer) = self.open.get_mut(day).and_then(|growth| growth.writer.take()) else { return Ok(()) };
-        let date = calendar::utc_date_of_day(day.1);
-        let mut page = writer.close()?;
-        if page.rows * 2 > IMPORT_PAGE_ROWS_MAX {
-            return self.writing.send(&day.0, date, page);
-        }
-        let path = self.writing.scratch.write(&format!("page-{}-{}", self.nth, self.count), &page.bytes)?;
-        self.count += 1;
+        let mut page = writer.page.close()?;
+        let name = format!("page-{}-{}", self.nth, self.ended.len());
+        let path = self.making.scratch.write_both(&name, &page.bytes, &writer.places.encode())?;
+        let bytes = page.bytes.len();
         page.bytes = Bytes::new();
-        self.ended.entry((day.0.clone(), date)).or_default().push(Fragment { path, page });
+        let (source, day) = (day.0.clone(), calendar::utc_date_of_day(day.1));
+        let (first, guessed) = (writer.first, writer.guessed);
+        self.ended.push(Fragment { source, day, path, bytes, page, first, guessed });
         Ok(())
     }
 
@@ -281,7 +267,8 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    fn end(mut self) -> Result<Fragments, ImportFailure> {
+    /// Ends all of them.
+    pub(crate) fn end(mut self) -> Result<Vec<Fragment>, ImportFailure> {
         let days: Vec<Day> = self.open.keys().cloned().collect();
         for day in days {
             self.flush(&day)?;
@@ -292,27 +279,54 @@ impl<'a> Growing<'a> {
     }
 }
 
-/// A batch by its sources and UTC days; mostly there is one.
-fn by_day(batch: &RecordBatch) -> Result<Vec<(Day, RecordBatch)>, PageError> {
+/// Opens a page. The type that bears a property's name may not be known yet; then the first one the page has does.
+fn open(
+    primaries: &Primaries,
+    day: &Day,
+    batch: &RecordBatch,
+    widest: &Widest,
+    first: u64,
+) -> Result<Writer, PageError> {
+    let known = primaries.get(&day.0);
+    let known = |property: &str| known.and_then(|of| of.get(property)).copied();
+    let first_type = PageWriter::first_types(batch, widest);
+    // No property holds a time: what is not known bears its type in its column's name.
+    let primary = |property: &str| known(property).or(first_type.get(property).copied()).unwrap_or(Type::Time);
+    let page = PageWriter::open(&day.0, calendar::utc_date_of_day(day.1), batch, widest, &primary)?;
+    let mut guessed: Vec<(String, Type)> = page
+        .properties()
+        .filter(|(property, _)| known(property).is_none())
+        .map(|(property, _)| (property.to_owned(), primary(property)))
+        .collect();
+    guessed.dedup();
+    Ok(Writer { page, places: Places::default(), first, guessed })
+}
+
+/// A batch by its sources and UTC days, each with the places of its rows; mostly there is one.
+fn by_day(batch: &RecordBatch, places: Vec<u64>) -> Result<Vec<(Day, RecordBatch, Vec<Run>)>, PageError> {
     let sources = text(batch, SOURCE)?;
     let times = batch.column_by_name(TIME).ok_or_else(|| PageError::Format(format!("no column `{TIME}`")))?;
-    let times = times.as_primitive::<TimestampMicrosecondType>();
-    let day = |row: usize| (sources.value(row), times.value(row).div_euclid(MICROS_PER_DAY));
+    let times = times.as_primitive::<TimestampMicrosecondType>().values();
     if batch.num_rows() == 0 {
         return Ok(Vec::new());
     }
-    let first = day(0);
-    if (1..batch.num_rows()).all(|row| day(row) == first) {
-        return Ok(vec![((first.0.to_owned(), first.1), batch.clone())]);
+    let (source, views) = (sources.value(0), sources.views());
+    let day = times[0].div_euclid(MICROS_PER_DAY);
+    let within = day.saturating_mul(MICROS_PER_DAY)..day.saturating_add(1).saturating_mul(MICROS_PER_DAY);
+    // Equal views of one array are equal texts.
+    let is_alike = |row: usize| views[row] == views[0] || sources.value(row) == source;
+    if times.iter().all(|time| within.contains(time)) && (1..batch.num_rows()).all(is_alike) {
+        return Ok(vec![((source.to_owned(), day), batch.clone(), runs_of(places.into_iter()))]);
     }
     let mut rows: BTreeMap<(&str, i64), Vec<u32>> = BTreeMap::new();
     for row in 0..batch.num_rows() {
-        rows.entry(day(row)).or_default().push(row as u32);
+        rows.entry((sources.value(row), times[row].div_euclid(MICROS_PER_DAY))).or_default().push(row as u32);
     }
     rows.into_iter()
         .map(|((source, day), rows)| {
+            let of_day = runs_of(rows.iter().map(|row| places[*row as usize]));
             let part = take_record_batch(batch, &UInt32Array::from(rows))?;
-            Ok(((source.to_owned(), day), part))
+            Ok(((source.to_owned(), day), part, of_day))
         })
         .collect()
 }
@@ -329,43 +343,4 @@ fn compact(batch: &RecordBatch) -> Result<RecordBatch, PageError> {
         }
     };
     Ok(RecordBatch::try_new(batch.schema(), batch.columns().iter().map(own).collect())?)
-}
-
-/// Makes one page, or as few as hold them, of what a day has.
-fn put_together(writing: &Writing, source: &str, day: Date, fragments: &[Fragment]) -> Result<(), ImportFailure> {
-    if let [only] = fragments {
-        let bytes = Bytes::from(scratch_store::read(&only.path)?);
-        scratch_store::remove(&only.path);
-        return writing.send(source, day, EncodedPage { bytes, ..only.page.clone() });
-    }
-    let mut widest = Widest::default();
-    for fragment in fragments {
-        let bytes = Bytes::from(scratch_store::read(&fragment.path)?);
-        if let Some(batch) = crate::page::open(bytes, Wanted::Everything)?.next() {
-            widest.learn(&batch?);
-        }
-    }
-    let mut growing: Option<PageWriter> = None;
-    for fragment in fragments {
-        let bytes = Bytes::from(scratch_store::read(&fragment.path)?);
-        for batch in crate::page::open(bytes, Wanted::Everything)? {
-            let batch = batch?;
-            let fits = growing
-                .as_ref()
-                .is_some_and(|writer| writer.fits(&batch) && writer.rows() + batch.num_rows() <= IMPORT_PAGE_ROWS_MAX);
-            if !fits && let Some(full) = growing.take() {
-                writing.send(source, day, full.close()?)?;
-            }
-            let writer = match &mut growing {
-                Some(writer) => writer,
-                None => growing.insert(writing.open(source, day, &batch, &widest)?),
-            };
-            writer.write(&batch)?;
-        }
-        scratch_store::remove(&fragment.path);
-    }
-    match growing {
-        Some(writer) => writing.send(source, day, writer.close()?),
-        None => Ok(()),
-    }
 }

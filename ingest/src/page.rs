@@ -13,11 +13,13 @@ pub mod export;
 pub mod find;
 pub mod footer;
 pub mod parts;
+mod hybrid;
 pub mod read;
 pub mod records;
 pub mod revisions;
 pub mod rows;
 mod vocabulary;
+mod texts;
 pub mod writer;
 
 pub use build::{EncodedPage, encode};

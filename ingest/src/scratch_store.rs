@@ -29,13 +29,15 @@ impl Scratch {
         self.0.path().join(name)
     }
 
-    /// Writes a file whole.
+    /// Writes a file: one part, and another behind it.
     ///
     /// # Errors
     /// The file system's.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+    pub fn write_both(&self, name: &str, first: &[u8], second: &[u8]) -> io::Result<PathBuf> {
         let path = self.path(name);
-        std::fs::write(&path, bytes)?;
+        let mut file = File::create(&path)?;
+        file.write_all(first)?;
+        file.write_all(second)?;
         Ok(path)
     }
 
@@ -48,12 +50,26 @@ impl Scratch {
     }
 }
 
-/// Reads a file whole.
+/// Reads the beginning of a file.
+///
+/// # Errors
+/// The file system's; a file that is shorter.
+pub fn read_until(path: &Path, end: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; end];
+    File::open(path)?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a file from a byte on.
 ///
 /// # Errors
 /// The file system's.
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    std::fs::read(path)
+pub fn read_from(path: &Path, start: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Removes a file that is not needed any more; one that cannot be removed goes with its folder.

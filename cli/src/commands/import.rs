@@ -8,9 +8,9 @@ use tidemill_schemas::calendar::Zone;
 use crate::commands::send;
 use crate::convert::{self, Columns};
 use crate::failure::{Exit, Failure};
-use crate::importing::{self, Asked, Imported};
+use crate::importing::{self, Asked, Imported, Source};
 use crate::render::number::count;
-use crate::sending::Input;
+use crate::sending::{self, Input};
 use crate::session::Session;
 use crate::terminal::{Mark, Terminal};
 
@@ -48,25 +48,27 @@ impl Import {
             source: send::source(session, self.source.clone()),
             zone: self.tz.as_deref().map_or(Ok(Zone::utc()), zone)?,
         };
-        let (mut inputs, mut parquet) = (Vec::new(), Vec::new());
+        let (mut inputs, mut files) = (Vec::new(), Vec::new());
         for pattern in &self.files {
             for path in expand(pattern)? {
                 if convert::is_parquet(&path) {
-                    parquet.push(path);
+                    files.push(Source { path, format: "parquet" });
                 } else if convert::is_table(&path) {
                     inputs.push(Input::Table(path, columns.clone()));
+                } else if sending::source::is_lines(&path) {
+                    files.push(Source { path, format: "ndjson" });
                 } else {
                     inputs.push(Input::File(path));
                 }
             }
         }
-        if parquet.is_empty() {
+        if files.is_empty() {
             return send::deliver(session, inputs, self.source).await;
         }
         let started = tokio::time::Instant::now();
         let client = session.client().await?;
         let asked = Asked { map: self.map, source: columns.source.clone(), zone: columns.zone };
-        let mut imported = importing::import(&client.caller(), &session.terminal, &parquet, &asked).await?;
+        let mut imported = importing::import(&client.caller(), &session.terminal, &files, &asked).await?;
         if !inputs.is_empty() {
             let sent = send::hand_over(session, &client, inputs, self.source).await;
             imported.summary.merge(sent?);

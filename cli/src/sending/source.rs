@@ -112,6 +112,34 @@ fn read(input: Input, gather: &mut Gather<'_>, bar: &ProgressBar) -> Result<(), 
     Ok(gather.flush()?)
 }
 
+/// Whether a file holds one event a line, by its first line; what cannot be read is told by whoever reads it.
+pub fn is_lines(path: &std::path::Path) -> bool {
+    let first = || -> std::io::Result<Vec<u8>> {
+        let mut raw = BufReader::with_capacity(READ_BYTES, std::fs::File::open(path)?);
+        let mut line = Vec::new();
+        let start = raw.fill_buf()?;
+        let mut text: Box<dyn BufRead> = match start {
+            [0x1f, 0x8b, ..] => Box::new(BufReader::new(MultiGzDecoder::new(raw))),
+            // No JSON starts so: it is zstd, and only lines are read from it.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => return Ok(b"{}".to_vec()),
+            _ => Box::new(raw),
+        };
+        let mut read = 0;
+        while line.trim_ascii().is_empty() && read <= LINE_BYTES_MAX {
+            line.clear();
+            match (&mut text).take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? {
+                0 => break,
+                some => read += some as u64,
+            }
+        }
+        Ok(line)
+    };
+    first().is_ok_and(|line| {
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
+        !line.is_empty() && !line.starts_with(b"PAR1") && !is_document(line)
+    })
+}
+
 /// Gzip is known by its magic bytes, whatever the file is called.
 fn read_json(name: &str, raw: impl Read, gather: &mut Gather<'_>) -> Result<(), Stop> {
     let mut raw = BufReader::with_capacity(READ_BYTES, raw);

@@ -6,7 +6,7 @@
 //! whose types have no way by columns goes through it altogether.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
@@ -48,6 +48,8 @@ pub struct Part {
 pub struct Converted {
     /// Every row that is an event.
     pub parts: Vec<Part>,
+    /// Every row that withdraws one; a table's never does.
+    pub withdrawn: Option<Part>,
     /// Every row that is none, by its place in the batch.
     pub refused: Vec<(u32, Refused)>,
 }
@@ -69,6 +71,23 @@ pub struct Converter {
     by_rows: bool,
     /// Bytes of text a row may have without its size being looked at.
     text_bytes_safe: usize,
+    constants: Constants,
+}
+
+/// Columns of one text in every row: made once, and cut to the length they are needed at.
+#[derive(Default)]
+struct Constants(Mutex<HashMap<String, StringViewArray>>);
+
+impl Constants {
+    fn of(&self, text: &str, rows: usize) -> ArrayRef {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(long) = held.get(text).filter(|long| long.len() >= rows) {
+            return Arc::new(long.slice(0, rows));
+        }
+        let made = StringViewArray::from_iter_values(std::iter::repeat_n(text, rows));
+        held.insert(text.to_owned(), made.clone());
+        Arc::new(made)
+    }
 }
 
 impl Converter {
@@ -93,7 +112,8 @@ impl Converter {
             + 5 * (EVENT_KEY_BYTES_MAX * ESCAPED_BYTES + NUMBER_JSON_BYTES);
         by_rows |= fixed >= EVENT_BYTES_MAX;
         let text_bytes_safe = EVENT_BYTES_MAX.saturating_sub(fixed) / ESCAPED_BYTES;
-        Ok(Converter { rows, import, bound, leaves, by_rows, text_bytes_safe })
+        let constants = Constants::default();
+        Ok(Converter { rows, import, bound, leaves, by_rows, text_bytes_safe, constants })
     }
 
     /// Converts a batch whose first row is the file's row `first`, counted from 0.
@@ -108,7 +128,7 @@ impl Converter {
         };
         if doubts.none() {
             let rows = (0..batch.num_rows() as u32).collect();
-            return Ok(Converted { parts: vec![Part { rows, batch: columns }], refused: Vec::new() });
+            return Ok(Converted { parts: vec![Part { rows, batch: columns }], ..Converted::default() });
         }
         let certain: BooleanArray = doubts.rows().iter().map(|doubtful| Some(!doubtful)).collect();
         let of = |wanted: bool| {
@@ -197,8 +217,7 @@ impl Converter {
         doubts: &mut Doubts,
     ) -> Result<Option<Vec<ArrayRef>>, PageError> {
         let rows = batch.num_rows();
-        let constant =
-            |text: &str| -> ArrayRef { Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(text, rows))) };
+        let constant = |text: &str| -> ArrayRef { self.constants.of(text, rows) };
         let text = |place: &Option<Place<usize>>, doubts: &mut Doubts| -> Result<Option<ArrayRef>, PageError> {
             Ok(match place {
                 None => Some(arrow::array::new_null_array(&DataType::Utf8View, rows)),

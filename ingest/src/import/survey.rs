@@ -75,27 +75,33 @@ pub(crate) fn text(batch: &RecordBatch, name: &str) -> Result<StringViewArray, P
     Ok(cast(column, &DataType::Utf8View)?.as_string_view().clone())
 }
 
+/// Pairs of views that are remembered with their code.
+const REMEMBERED: usize = 64;
+
 /// A code per row, and the source and name of each code.
 fn kinds(sources: &StringViewArray, names: &StringViewArray) -> (Vec<u32>, Vec<(String, String)>) {
     let mut known: HashMap<(&str, &str), u32> = HashMap::new();
     let mut kinds = Vec::new();
-    let mut last: Option<((&str, &str), u32)> = None;
-    let codes = (0..names.len())
-        .map(|row| {
-            let kind = (sources.value(row), names.value(row));
-            if let Some((held, code)) = last
-                && held == kind
-            {
-                return code;
-            }
-            let code = *known.entry(kind).or_insert_with(|| {
-                kinds.push((kind.0.to_owned(), kind.1.to_owned()));
-                kinds.len() as u32 - 1
-            });
-            last = Some((kind, code));
-            code
-        })
-        .collect();
+    // Equal views of one array are equal texts, and a batch has few kinds of event: most rows cost one comparison.
+    let mut remembered: [Option<((u128, u128), u32)>; REMEMBERED] = [None; REMEMBERED];
+    let codes = (0..names.len()).map(|row| {
+        let views = (sources.views()[row], names.views()[row]);
+        let mixed = ((views.0 ^ (views.0 >> 64)) as u64).wrapping_mul(31) ^ (views.1 ^ (views.1 >> 64)) as u64;
+        let slot = (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58) as usize;
+        if let Some((held, code)) = remembered[slot]
+            && held == views
+        {
+            return code;
+        }
+        let kind = (sources.value(row), names.value(row));
+        let code = *known.entry(kind).or_insert_with(|| {
+            kinds.push((kind.0.to_owned(), kind.1.to_owned()));
+            kinds.len() as u32 - 1
+        });
+        remembered[slot] = Some((views, code));
+        code
+    });
+    let codes = codes.collect();
     (codes, kinds)
 }
 

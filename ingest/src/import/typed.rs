@@ -177,7 +177,7 @@ fn floats_of(floats: impl Iterator<Item = Option<Short>>, doubts: &mut Doubts) -
 }
 
 /// Decimals in one column, at the smallest of [`SCALES`] that holds them all.
-fn numbers_of(numbers: Vec<Option<Decimal>>, doubts: &mut Doubts) -> Result<ArrayRef, PageError> {
+pub(super) fn numbers_of(numbers: Vec<Option<Decimal>>, doubts: &mut Doubts) -> Result<ArrayRef, PageError> {
     let most = numbers.iter().flatten().map(|number| number.scale()).max().unwrap_or(0);
     let scale = SCALES.into_iter().find(|scale| *scale >= most).unwrap_or(DECIMAL_SCALE_MAX);
     let mut largest: u128 = 0;
@@ -249,20 +249,30 @@ fn shown(array: &ArrayRef, doubts: &mut Doubts) -> ArrayRef {
 
 /// Doubts texts that cannot be an id, a name or the like; with `required`, also where there is none.
 pub(super) fn check_keys(texts: &StringViewArray, required: bool, doubts: &mut Doubts) {
-    let mut last: Option<&str> = None;
-    for (row, text) in texts.iter().enumerate() {
-        match text {
-            None if required => doubts.add(row),
-            None => {}
-            Some(text) if last == Some(text) => {}
-            Some(text) if text.is_empty() || text.len() > EVENT_KEY_BYTES_MAX || has_control(text) => doubts.add(row),
-            Some(text) => last = Some(text),
+    let views = texts.views();
+    // Equal views of one array are equal texts; of the others most differ anyway.
+    let mut last: Option<u128> = None;
+    for row in 0..texts.len() {
+        if texts.is_null(row) {
+            if required {
+                doubts.add(row);
+            }
+            continue;
+        }
+        if last == Some(views[row]) {
+            continue;
+        }
+        let text = texts.value(row);
+        if text.is_empty() || text.len() > EVENT_KEY_BYTES_MAX || has_control(text) {
+            doubts.add(row);
+        } else {
+            last = Some(views[row]);
         }
     }
 }
 
 /// Whether there may be a control character: of the two-byte ones, the first byte is told by more than them.
-fn has_control(text: &str) -> bool {
+pub(super) fn has_control(text: &str) -> bool {
     text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == 0x7F) | (byte == 0xC2))
 }
 

@@ -12,12 +12,15 @@ use arrow::compute::{CastOptions, cast, cast_with_options, max, min};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 use tidemill_schemas::calendar::Date;
 use tidemill_schemas::page::{
-    ID, META_PROPERTY, META_TYPE, PAGE_ROW_GROUP_ROWS, RARE, RECEIVED, REV, TIME, column_name, envelope_fields,
+    ID, META_PROPERTY, META_TYPE, PAGE_PROPERTY_COLUMNS_MAX, PAGE_ROW_GROUP_ROWS, RARE, RECEIVED, REV, TIME, column_name, envelope_fields,
 };
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::Type;
@@ -25,6 +28,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::build::{CREATED_BY, metadata};
 use super::columns::unused;
+use super::texts::Texts;
 use super::{EncodedPage, PageError, Properties};
 
 /// zstd's level: a higher one costs a fifth more and saves a hundredth.
@@ -49,9 +53,21 @@ struct Column {
 pub struct PageWriter {
     columns: Vec<Column>,
     has_rare: bool,
-    writer: ArrowWriter<Vec<u8>>,
+    file: SerializedFileWriter<Vec<u8>>,
+    chunks: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
+    /// The row group at hand, column by column, and its rows.
+    group: Vec<Chunk>,
+    group_rows: usize,
+    groups: usize,
     rows: usize,
     times: (i64, i64),
+}
+
+/// A column chunk that is being written.
+enum Chunk {
+    Texts(Box<Texts>),
+    Other(ArrowColumnWriter),
 }
 
 /// The property columns of a batch.
@@ -111,14 +127,27 @@ impl Widest {
         }
     }
 
-    fn of(&self, property: &str, at: Type, array: &ArrayRef) -> DataType {
-        let stored = stored_as(array.data_type());
+    fn of(&self, property: &str, at: Type, array: Option<&ArrayRef>) -> DataType {
+        let stored = array.map(|array| stored_as(array.data_type()));
         let held = self.0.get(&(property.to_owned(), at));
-        held.and_then(|held| both(held, &stored)).unwrap_or(stored)
+        match (held, stored) {
+            (Some(held), Some(stored)) => both(held, &stored).unwrap_or(stored),
+            (held, stored) => stored.or(held.cloned()).unwrap_or(DataType::Utf8),
+        }
     }
 }
 
 impl PageWriter {
+    /// The first type of each property that a page opened so has columns for.
+    pub fn first_types(batch: &RecordBatch, widest: &Widest) -> BTreeMap<String, Type> {
+        let mut first = BTreeMap::new();
+        let others = widest.0.keys().map(|(property, at)| (property.as_str(), *at));
+        for (property, at) in properties_of(batch).map(|(property, at, _)| (property, at)).chain(others) {
+            first.entry(property.to_owned()).and_modify(|held: &mut Type| *held = at.min(*held)).or_insert(at);
+        }
+        first
+    }
+
     /// Opens a page for a batch, and for others like it.
     ///
     /// # Errors
@@ -135,12 +164,18 @@ impl PageWriter {
         used.insert(RARE.to_owned());
         let mut columns: Vec<Column> = Vec::new();
         let mut plain: Vec<String> = vec![ID.to_owned()];
-        let mut sorted: Vec<_> = properties_of(batch).collect();
-        sorted.sort_by_key(|(property, at, _)| (*property, *at));
-        for (property, at, array) in sorted {
+        let mut sorted: BTreeMap<(&str, Type), Option<&ArrayRef>> =
+            properties_of(batch).map(|(property, at, array)| ((property, at), Some(array))).collect();
+        // What other batches had and this one has not: they may well come into this page.
+        let others = widest.0.keys().map(|(property, at)| (property.as_str(), *at));
+        let others: Vec<(&str, Type)> = others.filter(|other| !sorted.contains_key(other)).collect();
+        if sorted.len() + others.len() <= PAGE_PROPERTY_COLUMNS_MAX {
+            sorted.extend(others.into_iter().map(|other| (other, None)));
+        }
+        for ((property, at), array) in sorted {
             let mut stored = widest.of(property, at, array);
             let name = unused(column_name(property, at, primary(property)), &mut used);
-            let repeats = repeats(array);
+            let repeats = array.is_none_or(repeats);
             if !repeats {
                 plain.push(name.clone());
             } else if stored == DataType::Utf8 {
@@ -160,8 +195,11 @@ impl PageWriter {
         }
         let schema: SchemaRef = Arc::new(Schema::new(fields));
         let layout = layout(source, day, &schema, &plain)?;
-        let writer = ArrowWriter::try_new(Vec::with_capacity(64 * 1024), schema, Some(layout))?;
-        Ok(PageWriter { columns, has_rare, writer, rows: 0, times: (i64::MAX, i64::MIN) })
+        let (file, chunks) = ArrowWriter::try_new(Vec::with_capacity(64 * 1024), schema.clone(), Some(layout))?
+            .into_serialized_writer()?;
+        let (group, group_rows, groups) = (Vec::new(), 0, 0);
+        let times = (i64::MAX, i64::MIN);
+        Ok(PageWriter { columns, has_rare, file, chunks, schema, group, group_rows, groups, rows: 0, times })
     }
 
     /// Whether a batch's properties all have a column that holds them.
@@ -188,11 +226,10 @@ impl PageWriter {
         for (property, at, array) in properties_of(batch) {
             held.insert((property, at), array);
         }
-        let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+        let mut arrays = Vec::new();
         for field in envelope_fields() {
             let array = batch.column_by_name(field.name());
             let array = array.ok_or_else(|| PageError::Format(format!("no column `{}`", field.name())))?;
-            fields.push(Field::new(field.name(), array.data_type().clone(), field.is_nullable()));
             arrays.push(array.clone());
         }
         for column in &self.columns {
@@ -200,12 +237,10 @@ impl PageWriter {
                 Some(array) => as_stored(array, &column.stored)?,
                 None => new_null_array(&column.stored, batch.num_rows()),
             };
-            fields.push(Field::new(&column.property, array.data_type().clone(), true));
             arrays.push(array);
         }
         if self.has_rare {
             let rare = rare_of(batch).cloned().unwrap_or_else(|| new_null_array(&DataType::Utf8, batch.num_rows()));
-            fields.push(Field::new(RARE, rare.data_type().clone(), true));
             arrays.push(rare);
         }
         let times = batch.column_by_name(TIME).and_then(|time| time.as_primitive_opt::<TimestampMicrosecondType>());
@@ -213,8 +248,70 @@ impl PageWriter {
         self.times.0 = self.times.0.min(min(times).unwrap_or(i64::MAX));
         self.times.1 = self.times.1.max(max(times).unwrap_or(i64::MIN));
         self.rows += batch.num_rows();
-        self.writer.write(&RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)?;
+        let mut from = 0;
+        while from < batch.num_rows() {
+            let count = (batch.num_rows() - from).min(PAGE_ROW_GROUP_ROWS - self.group_rows);
+            self.write_rows(&arrays, from, count)?;
+            from += count;
+            if self.group_rows == PAGE_ROW_GROUP_ROWS {
+                self.end_group()?;
+            }
+        }
         Ok(())
+    }
+
+    /// Adds rows that the row group at hand has room for.
+    fn write_rows(&mut self, arrays: &[ArrayRef], from: usize, count: usize) -> Result<(), PageError> {
+        if self.group.is_empty() {
+            let chunks = self.chunks.create_column_writers(self.groups)?;
+            let made = chunks.into_iter().zip(self.schema.fields()).map(|(chunk, field)| match field.data_type() {
+                // The general writer looks every text up; and these are most of what a page has.
+                DataType::Dictionary(..) => Ok(Chunk::Texts(Box::new(Texts::new(field.is_nullable(), level()?)))),
+                _ => Ok(Chunk::Other(chunk)),
+            });
+            self.group = made.collect::<Result<_, PageError>>()?;
+        }
+        for ((chunk, array), field) in self.group.iter_mut().zip(arrays).zip(self.schema.fields()) {
+            let array = if count == array.len() { array.clone() } else { array.slice(from, count) };
+            match chunk {
+                Chunk::Texts(texts) => texts.write(&array)?,
+                Chunk::Other(chunk) => {
+                    let held = Field::new(field.name(), array.data_type().clone(), field.is_nullable());
+                    for leaf in compute_leaves(&held, &array)? {
+                        chunk.write(&leaf)?;
+                    }
+                }
+            }
+        }
+        self.group_rows += count;
+        Ok(())
+    }
+
+    fn end_group(&mut self) -> Result<(), PageError> {
+        let chunks = std::mem::take(&mut self.group);
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let columns: Vec<_> = self.file.schema_descr().columns().to_vec();
+        let mut group = self.file.next_row_group()?;
+        for (chunk, column) in chunks.into_iter().zip(columns) {
+            match chunk {
+                Chunk::Texts(texts) => {
+                    let (bytes, close) = texts.close(column)?;
+                    group.append_column(&bytes, close)?;
+                }
+                Chunk::Other(chunk) => chunk.close()?.append_to_row_group(&mut group)?,
+            }
+        }
+        group.close()?;
+        self.groups += 1;
+        self.group_rows = 0;
+        Ok(())
+    }
+
+    /// The properties it has columns for, with their types.
+    pub fn properties(&self) -> impl Iterator<Item = (&str, Type)> {
+        self.columns.iter().map(|column| (column.property.as_str(), column.at))
     }
 
     /// Rows so far.
@@ -224,18 +321,23 @@ impl PageWriter {
 
     /// Bytes it holds in memory.
     pub fn bytes(&self) -> usize {
-        self.writer.bytes_written() + self.writer.memory_size()
+        let held = |chunk: &Chunk| match chunk {
+            Chunk::Texts(texts) => texts.memory_size(),
+            Chunk::Other(chunk) => chunk.memory_size(),
+        };
+        self.file.bytes_written() + self.group.iter().map(held).sum::<usize>()
     }
 
     /// Ends the page. What it held by names is not told: whoever wrote it knows.
     ///
     /// # Errors
     /// [`PageError::Empty`], or Parquet's own.
-    pub fn close(self) -> Result<EncodedPage, PageError> {
+    pub fn close(mut self) -> Result<EncodedPage, PageError> {
         if self.rows == 0 {
             return Err(PageError::Empty);
         }
-        let bytes = Bytes::from(self.writer.into_inner()?);
+        self.end_group()?;
+        let bytes = Bytes::from(self.file.into_inner()?);
         Ok(EncodedPage {
             rows: self.rows,
             corrections: 0,
@@ -284,10 +386,14 @@ fn repeats(array: &ArrayRef) -> bool {
     distinct * 2 <= present
 }
 
+fn level() -> Result<ZstdLevel, ParquetError> {
+    ZstdLevel::try_new(ZSTD_LEVEL)
+}
+
 fn layout(source: &str, day: Date, schema: &Schema, plain: &[String]) -> Result<WriterProperties, PageError> {
     let mut layout = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_compression(Compression::ZSTD(level()?))
         .set_max_row_group_row_count(Some(PAGE_ROW_GROUP_ROWS))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_key_value_metadata(Some(metadata(source, day)));

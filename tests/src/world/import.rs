@@ -24,6 +24,18 @@ impl World {
         path
     }
 
+    /// Imports NDJSON, a file each; the receipt.
+    pub async fn import_lines(&self, files: &[String]) -> serde_json::Value {
+        let begun = json(&self.must("POST", "/v1/imports", "{}").await);
+        let path = format!("/v1/imports/{}", begun["id"].as_str().expect("an id"));
+        for (nth, file) in files.iter().enumerate() {
+            let put = format!("{path}/files/{nth}?name=f{nth}&format=ndjson");
+            let (status, answer) = self.call("PUT", &put, None, file.clone()).await;
+            assert_eq!(status, StatusCode::OK, "{answer}");
+        }
+        json(&self.must("POST", &format!("{path}/commit"), "").await)
+    }
+
     /// The bytes of a read that must succeed.
     ///
     /// # Panics

@@ -45,6 +45,12 @@ async fn import(world: &World, events: &[Event]) -> serde_json::Value {
     world.import(MAP, &tables::files(&mut Random::of(7), events)).await
 }
 
+async fn import_lines(world: &World, events: &[Event]) -> serde_json::Value {
+    let (first, second) = events.split_at(events.len() / 2);
+    let text = |events: &[Event]| events.iter().map(|event| line(event) + "\n").collect::<String>();
+    world.import_lines(&[text(first), text(second)]).await
+}
+
 /// (id, time, revision, amount) of every live event, by time and id, as the pages tell.
 async fn live(world: &mut World) -> Vec<(String, String, u64, i64)> {
     world.settle(&mut Random::of(1)).await;
@@ -168,6 +174,76 @@ async fn of_rows_of_one_identity_the_highest_revision_stands() {
     assert_eq!(live(&mut world).await, shown(&rows[1..2]));
 }
 
+#[tokio::test]
+async fn lines_are_imported_as_they_would_be_sent() {
+    for seed in 0..12 {
+        let mut random = Random::of(seed);
+        let events = generator::World::of(seed, 120);
+        let (mut sent, mut imported) = (World::new(events.end, 1), World::new(events.end, 2));
+        send(&sent, &events.arrivals).await;
+        // Some are there already; copies and withdrawals come in any order, in one import and over several.
+        let (first, rest) = events.arrivals.split_at(events.arrivals.len() / 3);
+        send(&imported, first).await;
+        for part in rest.chunks(rest.len() / 2 + 1) {
+            let receipt = import_lines(&imported, part).await;
+            assert_eq!(receipt["rejected_count"], 0, "seed {seed}: {receipt}");
+            let whole = |key: &str| receipt[key].as_u64().expect("a count");
+            assert_eq!(whole("accepted") + whole("duplicates"), part.len() as u64, "seed {seed}: {receipt}");
+        }
+        let receipt = import_lines(&imported, &events.arrivals).await;
+        assert_eq!((&receipt["accepted"], &receipt["pages"]), (&0.into(), &0.into()), "seed {seed}: {receipt}");
+        sent.settle(&mut random).await;
+        imported.settle(&mut random).await;
+        let before = told(&sent).await;
+        assert!(before.len() > 40);
+        assert_eq!(before, told(&imported).await, "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn bad_lines_are_named_and_the_rest_goes_in() {
+    let mut world = World::new(now(), 1);
+    let good = event("a", "2026-07-01T08:00:00Z", 0, 1);
+    let text = format!("{}\n\n{{\"id\":\"b\"}}\nnot JSON\n{}", line(&good), line(&event("c", "2026-07-01T08:00:00Z", 0, 2)));
+    let receipt = world.import_lines(&[text]).await;
+    assert_eq!((&receipt["accepted"], &receipt["rejected_count"]), (&2.into(), &2.into()), "{receipt}");
+    let told = |nth: usize, key: &str| receipt["rejected"][nth][key].clone();
+    assert_eq!((told(0, "row"), told(0, "id"), told(0, "code")), (3.into(), "b".into(), "TM0102".into()), "{receipt}");
+    assert_eq!((told(1, "row"), told(1, "code")), (4.into(), "TM0101".into()), "{receipt}");
+    let kept = json(&world.must("GET", "/v1/quarantine", "").await);
+    assert!(kept.to_string().contains("line 4: "), "{kept}");
+    assert_eq!(live(&mut world).await.len(), 2);
+    let gone = world.import_lines(&[line(&withdrawn("a", 1)) + "\n" + &line(&withdrawn("z", 1))]).await;
+    assert_eq!((&gone["accepted"], &gone["corrected"]), (&2.into(), &2.into()), "{gone}");
+    assert_eq!(live(&mut world).await.len(), 1);
+}
+
+/// Pages are written before it is known which rows are new: whatever was, the right ones are left.
+#[tokio::test]
+async fn pages_that_turn_out_to_hold_old_rows_are_cut_down() {
+    for seed in 0..8 {
+        let mut random = Random::of(seed);
+        let mut world = World::new(now(), 1);
+        let day = |at: i64| format!("2026-07-{:02}T08:00:00Z", 1 + at % 5);
+        let all: Vec<Event> = (0..200).map(|at| event(&format!("e{at}"), &day(at), 0, at)).collect();
+        // Few of them known: written while read. Most of them known: read twice.
+        let known = if seed % 2 == 0 { 30 } else { 80 };
+        let some: Vec<Event> = all.iter().filter(|_| random.chance(known)).cloned().collect();
+        // Alternating days, and a property that has another type in what was there first.
+        let mut odd = event("odd", &day(0), 0, 1);
+        odd.properties.insert("country".to_owned(), Value::Bool(true));
+        send(&world, &[odd.clone()]).await;
+        import(&world, &some).await;
+        let receipt = import_lines(&world, &all).await;
+        assert_eq!(receipt["duplicates"], some.len(), "seed {seed}: {receipt}");
+        assert_eq!(receipt["accepted"], all.len() - some.len(), "seed {seed}: {receipt}");
+        let mut expected = shown(&all);
+        expected.extend(shown(&[odd]));
+        expected.sort();
+        assert_eq!(live(&mut world).await, expected, "seed {seed}");
+    }
+}
+
 /// Every live event as `GET /v1/events` tells it, without when it was received.
 async fn told(world: &World) -> Vec<String> {
     world.must("GET", "/v1/events", "").await.lines().map(str::to_owned).collect()
@@ -262,11 +338,11 @@ async fn faults_lose_and_double_nothing() {
                 }
                 events.push(copy);
             }
-            if random.chance(50) {
-                import(&world, &events).await;
-            } else {
-                send(&world, &events).await;
-            }
+            match random.below(3) {
+                0 => import(&world, &events).await,
+                1 => import_lines(&world, &events).await,
+                _ => send(&world, &events).await,
+            };
             if random.chance(30) {
                 world.settle(&mut random).await;
             }
