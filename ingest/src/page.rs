@@ -11,6 +11,7 @@ pub mod columns;
 pub mod delivery;
 pub mod export;
 pub mod find;
+pub mod images;
 pub mod read;
 pub mod records;
 pub mod revisions;
@@ -19,6 +20,7 @@ pub mod writer;
 
 pub use build::{EncodedPage, encode};
 pub use columns::{Properties, changes_to_batch};
+pub use images::images_to_batch;
 pub use delivery::{Delivery, Share};
 pub use read::{PageReader, Wanted, open, projection};
 pub use records::{Record, StoredChange, records};
