@@ -15,7 +15,7 @@ const DELIVERY_CHANGES: usize = 10_000;
 
 /// Measures with 0, 1 and 20 insights.
 pub fn run(events: usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     for insights in [0, 1, 5, 20] {
         let mut took = Vec::new();
         for _ in 0..3 {
@@ -56,7 +56,7 @@ async fn once(events: usize, insights: usize) -> std::time::Duration {
 
 /// Of that: reading the images.
 fn decode(events: usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let changes = runtime.block_on(changes(events));
     let before = cpu();
     let names: usize = changes
