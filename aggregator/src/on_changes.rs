@@ -4,14 +4,16 @@
 //! once. A changed or withdrawn event takes its old image out and puts its new one in, each on the day of its own event
 //! time. Runs once at a time per shard; a second one running by mistake does no harm.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::record_batch::RecordBatch;
-use tidemill_ingest::event_store::{self, EventChange};
-use tidemill_ingest::page::changes_to_batch;
+use tidemill_ingest::event_store::{self, ImageChange};
+use tidemill_ingest::image::Image;
+use tidemill_ingest::page::{changes_to_batch, images_to_batch};
 use tidemill_ports::{Change, Context, Error, Outcome};
 use tidemill_schemas::calendar::Date;
 use tidemill_schemas::event::Event;
+use tidemill_schemas::expression::Column;
 use tidemill_schemas::keys::{Key, Tenant};
 use tidemill_schemas::strategy::{Strategy, strategy};
 use tidemill_schemas::window::{Position, Through};
@@ -21,6 +23,9 @@ use crate::additive::{AdditiveCell, CellKey, deltas};
 use crate::definition_store::{DefinitionStore, Held};
 use crate::plan::Plan;
 use crate::total_store::{Total, TotalStore, TotalsOf};
+
+/// Totals read and written together: those of as many insights as fit, and of one at least.
+const TOTALS_TOGETHER_MAX: usize = 20_000;
 
 /// Adds a delivery to the running totals of every incremental insight.
 pub async fn on_changes(context: &Context, shard: &str, changes: &[Change]) -> Outcome {
@@ -36,30 +41,33 @@ pub async fn on_changes(context: &Context, shard: &str, changes: &[Change]) -> O
 }
 
 async fn add_all(context: &Context, shard: &str, changes: &[Change], last: Position) -> Result<(), Error> {
-    let mut by_tenant: BTreeMap<Tenant, Vec<EventChange>> = BTreeMap::new();
+    let mut by_tenant: BTreeMap<&[u8], Vec<ImageChange<'_>>> = BTreeMap::new();
     for change in changes {
-        if let Some(change) = event_store::change(change)? {
-            by_tenant.entry(change.tenant.clone()).or_default().push(change);
+        if let Some(change) = event_store::images(change)? {
+            by_tenant.entry(change.tenant).or_default().push(change);
         }
     }
     let totals = TotalStore::new(context);
     let progress = totals.progress().await?.of(shard);
     for (tenant, changes) in &by_tenant {
+        let tenant = &event_store::tenant_of(tenant)?;
         let definitions = DefinitionStore::new(context).list(tenant).await?;
-        let delivery = Delivery::new(shard, changes)?;
-        for held in definitions.iter().filter(|held| strategy(&held.applied.definition) == Strategy::Incremental) {
+        let incremental = definitions.iter().filter(|held| strategy(&held.applied.definition) == Strategy::Incremental);
+        let mut insights = Vec::new();
+        for held in incremental {
             let of = of(tenant, held);
             totals.begin_coverage(&of, shard, progress).await?;
-            match add_one(&totals, &of, &Plan::new(&held.applied.definition), &delivery).await {
-                Ok(()) => {}
-                Err(Stop::Port(error)) => return Err(error),
-                Err(Stop::Insight(why)) => {
-                    // One insight's trouble is not the others': its totals no longer count, its pages still do.
-                    tracing::error!(insight = of.insight, why, "running totals given up; days are read from pages");
-                    totals.end_coverage(&of, shard).await?;
-                }
+            insights.push(Insight { of, plan: Plan::new(&held.applied.definition) });
+        }
+        let delivery = Delivery::new(shard, changes, &insights)?;
+        let mut adding = Adding { totals, insights: &insights, delivery: &delivery, left: Vec::new() };
+        for insight in 0..insights.len() {
+            adding.begin(insight).await?;
+            if adding.left.len() >= TOTALS_TOGETHER_MAX {
+                adding.finish().await?;
             }
         }
+        adding.finish().await?;
         ActivityStore::new(context).touch(tenant, &definitions).await?;
     }
     totals.advance(shard, last).await
@@ -69,10 +77,18 @@ fn of<'t>(tenant: &'t Tenant, held: &'t Held) -> TotalsOf<'t> {
     TotalsOf { tenant, insight: &held.applied.definition.name, fingerprint: &held.applied.fingerprint }
 }
 
+/// An insight whose totals are kept.
+struct Insight<'t> {
+    of: TotalsOf<'t>,
+    plan: Plan,
+}
+
 /// One tenant's changes of a delivery, as columns.
 struct Delivery<'d> {
     shard: &'d str,
-    changes: &'d [EventChange],
+    changes: &'d [ImageChange<'d>],
+    /// What any of the insights reads.
+    wanted: BTreeSet<Column>,
     images: Images,
     first: Position,
     last: Position,
@@ -84,19 +100,21 @@ struct Images {
     new: RecordBatch,
 }
 
+/// What changes add to each total.
+type Deltas = BTreeMap<(Date, CellKey), AdditiveCell>;
+
 impl Images {
-    fn of(changes: &[EventChange]) -> Result<Images, Error> {
-        let live = |event: &Option<Event>| event.as_ref().is_some_and(|event| !event.deleted);
+    fn of(changes: &[ImageChange<'_>], wanted: &BTreeSet<Column>) -> Result<Images, Error> {
         // A removal by age takes nothing away: pages keep the event.
-        let counted = || changes.iter().filter(|change| change.images.new.is_some());
-        let old = counted().filter(|change| live(&change.images.old)).filter_map(|change| change.images.old.as_ref());
-        let new = counted().filter(|change| live(&change.images.new)).filter_map(|change| change.images.new.as_ref());
-        let batch = |events: Vec<&Event>| changes_to_batch(&events).map_err(|why| Error::Invalid(why.to_string()));
-        Ok(Images { old: batch(old.collect())?, new: batch(new.collect())? })
+        let counted = || changes.iter().filter(|change| change.new.is_some());
+        let live = |image: &&Image<'_>| !image.deleted;
+        let old = counted().filter_map(|change| change.old.as_ref()).filter(live);
+        let new = counted().filter_map(|change| change.new.as_ref()).filter(live);
+        Ok(Images { old: batch(&old.collect::<Vec<_>>(), wanted)?, new: batch(&new.collect::<Vec<_>>(), wanted)? })
     }
 
     /// What these changes add to each total. The error is in words, and concerns this insight only.
-    fn deltas(&self, plan: &Plan) -> Result<BTreeMap<(Date, CellKey), AdditiveCell>, String> {
+    fn deltas(&self, plan: &Plan) -> Result<Deltas, String> {
         let mut all = deltas(plan, &self.new, None, 1).map_err(|why| why.to_string())?;
         if self.old.num_rows() > 0 {
             for (at, cell) in deltas(plan, &self.old, None, -1).map_err(|why| why.to_string())? {
@@ -108,65 +126,118 @@ impl Images {
     }
 }
 
+/// Images as columns.
+fn batch(images: &[&Image<'_>], wanted: &BTreeSet<Column>) -> Result<RecordBatch, Error> {
+    let invalid = |why: &dyn std::fmt::Display| Error::Invalid(why.to_string());
+    if let Some(batch) = images_to_batch(images, wanted).map_err(|why| invalid(&why))? {
+        return Ok(batch);
+    }
+    // Numbers too unlike for one column: whole events find room for them.
+    let events = images.iter().map(|image| image.event()).collect::<Result<Vec<Event>, _>>();
+    let events = events.map_err(|why| invalid(&why))?;
+    changes_to_batch(&events.iter().collect::<Vec<_>>()).map_err(|why| invalid(&why))
+}
+
 impl<'d> Delivery<'d> {
-    fn new(shard: &'d str, changes: &'d [EventChange]) -> Result<Delivery<'d>, Error> {
-        let position = |change: Option<&EventChange>| change.map(|change| change.position).unwrap_or_default();
+    fn new(shard: &'d str, changes: &'d [ImageChange<'d>], insights: &[Insight<'_>]) -> Result<Delivery<'d>, Error> {
+        let position = |change: Option<&ImageChange<'_>>| change.map(|change| change.position).unwrap_or_default();
         let (first, last) = (position(changes.first()), position(changes.last()));
-        Ok(Delivery { shard, changes, images: Images::of(changes)?, first, last })
+        let wanted: BTreeSet<Column> = insights.iter().flat_map(|insight| insight.plan.columns()).cloned().collect();
+        Ok(Delivery { shard, changes, images: Images::of(changes, &wanted)?, wanted, first, last })
     }
 }
 
-/// Why a delivery was not added.
+/// A total that is to include the delivery.
+struct Pending {
+    /// Which insight's.
+    insight: usize,
+    key: Key,
+    at: (Date, CellKey),
+    cell: AdditiveCell,
+}
+
+/// The adding of a delivery to the totals of several insights.
+struct Adding<'a> {
+    totals: TotalStore<'a>,
+    insights: &'a [Insight<'a>],
+    delivery: &'a Delivery<'a>,
+    left: Vec<Pending>,
+}
+
+/// What the part of a delivery behind a position adds, by insight and position: deliveries that were cut anew.
+type Rests = BTreeMap<(usize, Position), Deltas>;
+
+impl Adding<'_> {
+    /// Takes an insight's totals up; gives them up when they cannot hold what the delivery adds.
+    async fn begin(&mut self, insight: usize) -> Result<(), Error> {
+        let Insight { of, plan } = &self.insights[insight];
+        match self.delivery.images.deltas(plan) {
+            Ok(deltas) => {
+                for (at, cell) in deltas {
+                    self.left.push(Pending { insight, key: of.key(at.0, &at.1)?, at, cell });
+                }
+                Ok(())
+            }
+            Err(why) => self.give_up(insight, &why).await,
+        }
+    }
+
+    /// One insight's trouble is not the others': its totals no longer count, its pages still do.
+    async fn give_up(&mut self, insight: usize, why: &str) -> Result<(), Error> {
+        let of = &self.insights[insight].of;
+        tracing::error!(insight = of.insight, why, "running totals given up; days are read from pages");
+        self.left.retain(|pending| pending.insight != insight);
+        self.totals.end_coverage(of, self.delivery.shard).await
+    }
+
+    /// Adds until every total includes the delivery.
+    async fn finish(&mut self) -> Result<(), Error> {
+        let mut rests = Rests::new();
+        while !self.left.is_empty() {
+            let keys: Vec<Key> = self.left.iter().map(|pending| pending.key.clone()).collect();
+            let stored = self.totals.get_each(&keys).await?;
+            let (mut changed, mut written, mut given_up) = (Vec::new(), Vec::new(), BTreeMap::new());
+            for (pending, stored) in std::mem::take(&mut self.left).into_iter().zip(stored) {
+                let Insight { plan, .. } = &self.insights[pending.insight];
+                let (mut total, rank) = match stored {
+                    Some((total, rank)) => (total, Some(rank)),
+                    None => {
+                        let (key, through) = (pending.at.1.clone(), Through::default());
+                        (Total { key, through, cell: AdditiveCell::zero(plan) }, None)
+                    }
+                };
+                match total_with(&mut total, plan, self.delivery, &pending, &mut rests) {
+                    Ok(true) => {
+                        changed.push((pending.key.clone(), total, rank));
+                        written.push(pending);
+                    }
+                    Ok(false) => {}
+                    Err(Stop::Insight(why)) => drop(given_up.insert(pending.insight, why)),
+                    Err(Stop::Port(error)) => return Err(error),
+                }
+            }
+            for (pending, outcome) in written.into_iter().zip(self.totals.put_each(changed).await?) {
+                match outcome {
+                    Ok(()) => {}
+                    // Someone came between, or the write may have happened: the item itself will tell.
+                    Err(Error::Conflict(_) | Error::Unknown(_)) => self.left.push(pending),
+                    Err(other) => return Err(other),
+                }
+            }
+            for (insight, why) in given_up {
+                self.give_up(insight, &why).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a total was not added to.
 enum Stop {
-    /// A store's error: it concerns everything.
+    /// It concerns everything.
     Port(Error),
     /// The insight's own trouble.
     Insight(String),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Stop {
-        Stop::Port(error)
-    }
-}
-
-/// Adds a delivery to one insight's totals, until every one of them includes it.
-async fn add_one(totals: &TotalStore<'_>, of: &TotalsOf<'_>, plan: &Plan, delivery: &Delivery<'_>) -> Result<(), Stop> {
-    let mut left: Vec<(Key, (Date, CellKey), AdditiveCell)> = Vec::new();
-    for ((day, group), cell) in delivery.images.deltas(plan).map_err(Stop::Insight)? {
-        left.push((of.key(day, &group)?, (day, group), cell));
-    }
-    while !left.is_empty() {
-        let keys: Vec<Key> = left.iter().map(|(key, ..)| key.clone()).collect();
-        let stored = totals.get_each(&keys).await?;
-        let mut changed = Vec::new();
-        let mut pending = Vec::new();
-        for ((key, at, cell), stored) in left.into_iter().zip(stored) {
-            let (mut total, rank) = match stored {
-                Some((total, rank)) => (total, Some(rank)),
-                None => {
-                    let (key, through) = (at.1.clone(), Through::default());
-                    (Total { key, through, cell: AdditiveCell::zero(plan) }, None)
-                }
-            };
-            if !total_with(&mut total, plan, delivery, &at, &cell)? {
-                continue;
-            }
-            changed.push((key.clone(), total, rank));
-            pending.push((key, at, cell));
-        }
-        let outcomes = totals.put_each(changed).await?;
-        left = Vec::new();
-        for (pending, outcome) in pending.into_iter().zip(outcomes) {
-            match outcome {
-                Ok(()) => {}
-                // Someone came between, or the write may have happened: the item itself will tell.
-                Err(Error::Conflict(_) | Error::Unknown(_)) => left.push(pending),
-                Err(other) => return Err(other.into()),
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Adds to `total` what of the delivery it does not include yet; whether there was anything.
@@ -174,24 +245,30 @@ fn total_with(
     total: &mut Total,
     plan: &Plan,
     delivery: &Delivery<'_>,
-    at: &(Date, CellKey),
-    cell: &AdditiveCell,
+    pending: &Pending,
+    rests: &mut Rests,
 ) -> Result<bool, Stop> {
     let included = total.through.of(delivery.shard);
     if included >= delivery.last {
         return Ok(false);
     }
-    let add = |total: &mut Total, cell: &AdditiveCell| {
+    let mut add = |cell: &AdditiveCell| {
         total.cell.add(cell).ok_or_else(|| Stop::Insight("a running count leaves 64 bits".to_owned()))
     };
     if included < delivery.first {
-        add(total, cell)?;
+        add(&pending.cell)?;
     } else {
-        // The delivery was cut anew: some of it is in. Count the rest alone.
-        let from = delivery.changes.partition_point(|change| change.position <= included);
-        let rest = Images::of(&delivery.changes[from..])?.deltas(plan).map_err(Stop::Insight)?;
-        if let Some(cell) = rest.get(at) {
-            add(total, cell)?;
+        // The delivery was cut anew: some of it is in. Count the rest alone, once for all totals that stand there.
+        let rest = match rests.entry((pending.insight, included)) {
+            std::collections::btree_map::Entry::Occupied(held) => held.into_mut(),
+            std::collections::btree_map::Entry::Vacant(place) => {
+                let from = delivery.changes.partition_point(|change| change.position <= included);
+                let images = Images::of(&delivery.changes[from..], &delivery.wanted).map_err(Stop::Port)?;
+                place.insert(images.deltas(plan).map_err(Stop::Insight)?)
+            }
+        };
+        if let Some(cell) = rest.get(&pending.at) {
+            add(cell)?;
         }
     }
     total.through.advance(delivery.shard, delivery.last);

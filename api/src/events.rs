@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -36,11 +36,11 @@ pub async fn send(
     State(api): State<Api>,
     caller: Caller,
     Query(query): Query<SendQuery>,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    request: Request,
 ) -> Result<Json<Value>, Problem> {
     let caller = caller.may(Right::Write)?;
-    let _turn = api.sending.try_acquire().map_err(|_| Problem::busy())?;
-    let body = body.map_err(|why| too_large_or_unreadable(&why))?;
+    let mut turn = api.doorkeeper.let_in(request.headers())?;
+    let body = turn.body(request.into_body()).await?;
     let source_default = query.source.or_else(|| caller.source.clone()).unwrap_or_else(|| SOURCE_DEFAULT.to_owned());
     let producer = Producer { tenant: caller.tenant, source_default, source_only: caller.source };
     let receipt = on_events(&api.context, &producer, body).await.map_err(|error| match error {
@@ -56,15 +56,6 @@ pub async fn send(
         "duplicates": receipt.duplicates,
         "rejected": receipt.rejected,
     })))
-}
-
-fn too_large_or_unreadable(why: &axum::extract::rejection::BytesRejection) -> Problem {
-    match why.status() {
-        axum::http::StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::too_large("the body is longer than 16 MiB; send it in parts")
-        }
-        _ => Problem::unreadable(format!("the body could not be read: {}", why.body_text())),
-    }
 }
 
 #[derive(Deserialize)]

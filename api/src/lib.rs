@@ -5,6 +5,7 @@
 
 mod access;
 mod backfills;
+mod doorkeeper;
 mod events;
 mod export;
 pub mod imports;
@@ -26,13 +27,10 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use tidemill_ports::Context;
 use tidemill_schemas::event::REQUEST_BYTES_MAX;
-use tokio::sync::Semaphore;
 
 pub use access::{Right, add as add_key, has_keys};
+pub use doorkeeper::{BACKLOG_CHANGES_MAX, Backlog, EVENT_BYTES_MAX, EVENT_REQUESTS_MAX};
 pub use problem::Problem;
-
-/// Requests with events that may be under way at once; more are answered 429.
-pub const EVENT_REQUESTS_MAX: usize = 64;
 
 /// What the routes share.
 #[derive(Clone)]
@@ -40,13 +38,19 @@ pub struct Api {
     context: Arc<Context>,
     /// Whether a caller without a key may do everything: on loopback only.
     open: bool,
-    sending: Arc<Semaphore>,
+    doorkeeper: Arc<doorkeeper::Doorkeeper>,
     imports: Arc<imports::Sessions>,
 }
 
 /// The router over `context`. `open`: callers without a key may do everything, as on loopback.
 pub fn router(context: Arc<Context>, open: bool) -> Router {
-    let api = Api { context, open, sending: Arc::new(Semaphore::new(EVENT_REQUESTS_MAX)), imports: Arc::default() };
+    router_before(context, open, Arc::new(|| 0))
+}
+
+/// The router over `context` that takes no events while the consumers of the change feed are too far behind.
+pub fn router_before(context: Arc<Context>, open: bool, backlog: Backlog) -> Router {
+    let doorkeeper = Arc::new(doorkeeper::Doorkeeper::new(backlog));
+    let api = Api { context, open, doorkeeper, imports: Arc::default() };
     Router::new()
         .route("/v1/events", post(events::send).get(events::export))
         .route("/v1/events/days", get(export::days))

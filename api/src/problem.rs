@@ -91,6 +91,23 @@ impl Problem {
         problem
     }
 
+    /// TM0318: what is stored already has not been worked off.
+    pub fn behind(changes: u64, most: u64, seconds: u32) -> Problem {
+        let message = format!(
+            "{changes} stored events are not in totals and pages yet, more than {most}; send again after the time in \
+             Retry-After"
+        );
+        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "TM0318", message);
+        problem.retry_after_seconds = Some(seconds);
+        problem
+    }
+
+    /// TM0319: the body took too long to arrive.
+    pub fn slow(seconds: u64) -> Problem {
+        let message = format!("the body took longer than {seconds} s to arrive; send smaller ones");
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "TM0319", message)
+    }
+
     /// TM0312: the range asked for is incomplete and the caller refuses partial answers.
     pub fn partial(detail: Value) -> Problem {
         let message = "the answer would be partial; see the detail, or leave out partial=refuse";

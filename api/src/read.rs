@@ -85,12 +85,16 @@ async fn answer(
     let (body, mut told) = form.body(answer::body(&held, &ask, &days), &held.applied.definition, &ask)?;
     let etag = format!("\"{:032x}\"", xxh3_128(&body));
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let unchanged =
-        known.is_some_and(|known| known.split(',').any(|known| known.trim() == etag || known.trim() == "*"));
+    let unchanged = known.is_some_and(|known| known.split(',').any(|known| is_tag(known.trim(), &etag)));
     told.insert(header::ETAG, HeaderValue::from_str(&etag).map_err(|why| Problem::internal(&why))?);
     if unchanged {
         told.remove(header::CONTENT_TYPE);
         return Ok((StatusCode::NOT_MODIFIED, told).into_response());
     }
     Ok((told, body).into_response())
+}
+
+/// Whether a tag of `If-None-Match` is this one; a proxy that compressed an answer has made its tag a weak one.
+fn is_tag(known: &str, etag: &str) -> bool {
+    known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag
 }

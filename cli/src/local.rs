@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -48,6 +49,8 @@ pub struct Local {
     context: Arc<Context>,
     router: axum::Router,
     runner: Runner,
+    /// Whether the runner works events off while they come.
+    serving: Arc<AtomicBool>,
     reopened: tokio::sync::OnceCell<()>,
     /// Whether some key has been made; a server others can reach needs one.
     pub has_keys: bool,
@@ -67,11 +70,15 @@ impl Local {
         context.fold_bytes_max = (project.settings.fold_memory_mib as usize) << 20;
         let context = Arc::new(context);
         let has_keys = tidemill_api::has_keys(&context).await.map_err(|error| failure(&error))?;
-        let router = tidemill_api::router(Arc::clone(&context), open);
         let repair_attempts = project.settings.repair_attempts;
         let wired = Wired { context: Arc::clone(&context), repair_attempts };
         let runner = Runner::new(store, Arc::new(wired)).map_err(|error| failure(&error))?;
-        Ok(Local { context, router, runner, reopened: tokio::sync::OnceCell::new(), has_keys })
+        // A command that serves nobody works events off when it is done with them; they wait on disk until then.
+        let (serving, backlog) = (Arc::new(AtomicBool::new(false)), runner.backlog());
+        let is_serving = Arc::clone(&serving);
+        let backlog = Arc::new(move || if is_serving.load(Ordering::Relaxed) { backlog() } else { 0 });
+        let router = tidemill_api::router_before(Arc::clone(&context), open, backlog);
+        Ok(Local { context, router, runner, serving, reopened: tokio::sync::OnceCell::new(), has_keys })
     }
 
     /// The same router a server serves.
@@ -132,6 +139,7 @@ impl Local {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
         self.reopen().await?;
+        self.serving.store(true, Ordering::Relaxed);
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let mut served_until = stopped.clone();
         let mut run_until = stopped;

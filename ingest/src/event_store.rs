@@ -15,8 +15,8 @@ use tidemill_schemas::time::{MICROS_PER_SECOND, Timestamp};
 use tidemill_schemas::window::{Position, Through};
 
 use crate::identity::{self, Identity};
+use crate::image::Image;
 use crate::import_store::{Gate, GateError, ImportStore, SeenGate};
-use crate::page::StoredChange;
 use crate::page_store::PageStore;
 
 /// The version of an event's stored body, its first byte.
@@ -235,7 +235,7 @@ impl<'a> EventStore<'a> {
 /// [`REQUEST_MICROS_MAX`] before.
 fn written_at(change: &Change) -> Result<Option<Timestamp>, Error> {
     let Some(item) = change.new.as_ref().or(change.old.as_ref()) else { return Ok(None) };
-    if tenant_of(&change.key).is_none() {
+    if encoded_tenant(&change.key).is_none() {
         let gate: Gate = serde_json::from_slice(&item.body)
             .map_err(|why| Error::Invalid(format!("an item beside the events is no gate: {why}")))?;
         return Ok(Some(gate.at));
@@ -244,7 +244,7 @@ fn written_at(change: &Change) -> Result<Option<Timestamp>, Error> {
         let (at, _) = body.split_first_chunk::<8>().ok_or_else(|| cut_off(EVENT_FORMAT_IMPORTED))?;
         return Ok(Some(Timestamp::from_micros(i64::from_le_bytes(*at))));
     }
-    decode(item).map(|event| Some(event.received))
+    image(item).map(|image| Some(image.received))
 }
 
 fn cut_off(version: u8) -> Error {
@@ -284,44 +284,66 @@ pub fn encode_imported(event: &Event, now: Timestamp) -> Result<Bytes, Error> {
 /// # Errors
 /// [`Error::Invalid`] when the bytes are of an unknown version or not an event.
 pub fn decode(item: &Item) -> Result<Event, Error> {
-    match item.body.split_first() {
-        Some((&EVENT_FORMAT, body)) => {
-            postcard::from_bytes(body).map_err(|why| Error::Invalid(format!("stored event unreadable: {why}")))
-        }
+    let body = body_of(&item.body)?;
+    postcard::from_bytes(body).map_err(|why| Error::Invalid(format!("stored event unreadable: {why}")))
+}
+
+/// A change of the feed as images, borrowed from it.
+#[derive(Clone, Debug)]
+pub struct ImageChange<'a> {
+    /// Its place in the feed shard.
+    pub position: Position,
+    /// Whose event it is, as keys have it; [`tenant_of`] reads it.
+    pub tenant: &'a [u8],
+    /// The copy before; `None`: there was none, or pages have both already.
+    pub old: Option<Image<'a>>,
+    /// The copy after; `None`: its time in the store was over, or pages have both already.
+    pub new: Option<Image<'a>>,
+}
+
+/// Reads a change; `None` for what is not an event.
+///
+/// # Errors
+/// [`Error::Invalid`] when an image is unreadable.
+pub fn images(change: &Change) -> Result<Option<ImageChange<'_>>, Error> {
+    let Some(tenant) = encoded_tenant(&change.key) else { return Ok(None) };
+    let position = change.position;
+    if brings_back(change) {
+        return Ok(Some(ImageChange { position, tenant, old: None, new: None }));
+    }
+    let old = change.old.as_ref().map(image).transpose()?;
+    let new = change.new.as_ref().map(image).transpose()?;
+    Ok(Some(ImageChange { position, tenant, old, new }))
+}
+
+/// The image of a stored item, read where it lies.
+///
+/// # Errors
+/// [`Error::Invalid`] when the bytes are of an unknown version or not an event.
+pub fn image(item: &Item) -> Result<Image<'_>, Error> {
+    let body = body_of(&item.body)?;
+    postcard::from_bytes(body).map_err(|why| Error::Invalid(format!("stored event unreadable: {why}")))
+}
+
+/// The encoded event in a stored body.
+fn body_of(stored: &[u8]) -> Result<&[u8], Error> {
+    match stored.split_first() {
+        Some((&EVENT_FORMAT, body)) => Ok(body),
         Some((&EVENT_FORMAT_IMPORTED, body)) => {
-            let (_, body) = body.split_first_chunk::<8>().ok_or_else(|| cut_off(EVENT_FORMAT_IMPORTED))?;
-            postcard::from_bytes(body).map_err(|why| Error::Invalid(format!("stored event unreadable: {why}")))
+            body.split_at_checked(8).map(|(_, body)| body).ok_or_else(|| cut_off(EVENT_FORMAT_IMPORTED))
         }
         Some((version, _)) => Err(Error::Invalid(format!("stored event of unknown version {version}"))),
         None => Err(Error::Invalid("stored event is empty".to_owned())),
     }
 }
 
-/// A change of the feed as events.
-#[derive(Clone, Debug)]
-pub struct EventChange {
-    /// Its place in the feed shard.
-    pub position: Position,
-    /// Whose event it is.
-    pub tenant: Tenant,
-    /// The images before and after.
-    pub images: StoredChange,
-}
-
-/// Decodes a change; `None` for what is not an event.
+/// The tenant [`ImageChange::tenant`] stands for.
 ///
 /// # Errors
-/// [`Error::Invalid`] when an image is unreadable.
-pub fn change(change: &Change) -> Result<Option<EventChange>, Error> {
-    let Some(tenant) = tenant_of(&change.key) else { return Ok(None) };
-    let old = change.old.as_ref().map(decode).transpose()?;
-    if brings_back(change) {
-        // Pages have it already.
-        let images = StoredChange { old: None, new: None };
-        return Ok(Some(EventChange { position: change.position, tenant, images }));
-    }
-    let new = change.new.as_ref().map(decode).transpose()?;
-    Ok(Some(EventChange { position: change.position, tenant, images: StoredChange { old, new } }))
+/// [`Error::Invalid`] when it is none.
+pub fn tenant_of(encoded: &[u8]) -> Result<Tenant, Error> {
+    let tenant = Decoder::new(encoded).text().map(Tenant);
+    tenant.ok_or_else(|| Error::Invalid("an event's key is unreadable".to_owned()))
 }
 
 /// Whether a change puts an imported event beside the others: pages hold it already.
@@ -329,8 +351,10 @@ pub fn brings_back(change: &Change) -> bool {
     change.new.as_ref().is_some_and(|item| item.body.first() == Some(&EVENT_FORMAT_IMPORTED))
 }
 
-fn tenant_of(key: &Key) -> Option<Tenant> {
-    let mut decoder = Decoder::new(&key.partition);
-    (decoder.text()? == "event").then_some(())?;
-    decoder.text().map(Tenant)
+/// The tenant's part of an event's key, `None` of any other key: text ends with `00 01`, and holds no `00` that is
+/// not followed by `FF`.
+fn encoded_tenant(key: &Key) -> Option<&[u8]> {
+    let rest = key.partition.strip_prefix(b"event\0\x01")?;
+    let end = rest.windows(2).position(|pair| pair == [0, 1])?;
+    rest.get(..end + 2)
 }

@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod event_store;
 pub mod identity;
+pub mod image;
 pub mod import;
 pub mod import_store;
 pub mod manifest;

@@ -4,17 +4,19 @@
 //! once, or to be killed anywhere: the chain lets one writer continue it, and what a dead one left unindexed is
 //! indexed by the next.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use tidemill_ports::{Change, Context, Error, Outcome};
-use tidemill_schemas::keys::Key;
+use tidemill_schemas::calendar::{Date, utc_date};
+use tidemill_schemas::keys::{Key, Tenant};
 use tidemill_schemas::page::SEAL_CHANGES_MAX;
 use tidemill_schemas::value::Type;
 use tidemill_schemas::window::Position;
 
-use crate::event_store;
+use crate::event_store::{self, ImageChange};
+use crate::image::Image;
 use crate::manifest::{ChainEntry, MANIFEST_FORMAT, Primaries};
-use crate::page::{self, Delivery};
+use crate::page::{self, Delivery, Share, StoredChange};
 use crate::page_file_store::PageName;
 use crate::page_store::{ENTRY_BYTES_MAX, PageStore};
 
@@ -75,7 +77,8 @@ async fn seal(
     let taken = &changes[..delivery.taken];
     let corrections = corrections(taken);
     let mut pages = Vec::new();
-    for ((tenant, source), share) in &delivery.sources {
+    for (tenant, source, share) in shares(&delivery)? {
+        let tenant = &tenant;
         for (name, properties) in &share.names {
             store.learn_seen(tenant, source, name, properties).await?;
         }
@@ -83,9 +86,8 @@ async fn seal(
         // No property holds a time: what is not known bears its type in its column's name.
         let primary = |property: &str| primaries.get(property).copied().unwrap_or(Type::Time);
         for together in share.together() {
-            let touching = together.changes.iter().map(|&at| Ok((event_store::change(taken[at])?, corrections[at])));
-            let touching: Vec<_> = touching.collect::<Result<_, Error>>()?;
-            let touching = touching.into_iter().filter_map(|(change, correction)| Some((change?.images, correction)));
+            let touching = together.changes.iter().map(|&at| Ok((stored(taken[at], &together.days)?, corrections[at])));
+            let touching = touching.collect::<Result<Vec<_>, Error>>()?;
             let mut objects = Vec::with_capacity(together.days.len());
             for (day, records) in page::records(touching, &together.days) {
                 let page = page::encode(source, day, &records, &primary)
@@ -108,12 +110,42 @@ fn look_through(changes: &[&Change]) -> Result<Delivery, Error> {
     let mut delivery = Delivery::default();
     for change in changes {
         let bytes = [&change.old, &change.new].into_iter().flatten().map(|item| item.body.len()).sum();
-        let decoded = event_store::change(change)?;
-        if !delivery.take(decoded.as_ref().map(|change| (&change.tenant, &change.images)), bytes) {
+        if !delivery.take(event_store::images(change)?.as_ref(), bytes) {
             break;
         }
     }
     Ok(delivery)
+}
+
+/// What concerns each source, with its tenant.
+fn shares(delivery: &Delivery) -> Result<Vec<(Tenant, &str, &Share)>, Error> {
+    let mut all = Vec::new();
+    for (tenant, sources) in &delivery.sources {
+        let tenant = event_store::tenant_of(tenant)?;
+        all.extend(sources.iter().map(|(source, share)| (tenant.clone(), source.as_str(), share)));
+    }
+    Ok(all)
+}
+
+/// What of a change the records of these days are made of: the rest is not copied.
+fn stored(change: &Change, days: &BTreeSet<Date>) -> Result<StoredChange, Error> {
+    let Some(ImageChange { old, new, .. }) = event_store::images(change)? else {
+        return Ok(StoredChange { old: None, new: None });
+    };
+    let day = |image: &Image<'_>| (!image.deleted).then(|| utc_date(image.time));
+    let entered = new.as_ref().and_then(day);
+    // What it leaves is withdrawn by its identity alone.
+    let old = old.filter(|old| day(old).is_some_and(|day| Some(day) != entered && days.contains(&day)));
+    let new = new.map(|new| if entered.is_some_and(|day| days.contains(&day)) { new } else { without_properties(new) });
+    let event = |image: Image<'_>| {
+        image.event().map_err(|why| Error::Invalid(format!("a stored event holds a number that is none: {why}")))
+    };
+    let old = old.map(|old| event(without_properties(old))).transpose()?;
+    Ok(StoredChange { old, new: new.map(event).transpose()? })
+}
+
+fn without_properties(image: Image<'_>) -> Image<'_> {
+    Image { properties: Vec::new(), ..image }
 }
 
 /// For each change whether the delivery's first change of its event had an old copy, or brought an imported one back:

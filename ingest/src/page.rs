@@ -14,6 +14,7 @@ pub mod find;
 pub mod footer;
 pub mod parts;
 mod hybrid;
+pub mod images;
 pub mod read;
 pub mod records;
 pub mod revisions;
@@ -24,6 +25,7 @@ pub mod writer;
 
 pub use build::{EncodedPage, encode};
 pub use columns::{Properties, changes_to_batch};
+pub use images::images_to_batch;
 pub use delivery::{Delivery, Share};
 pub use read::{PageReader, Wanted, open, projection};
 pub use records::{Record, StoredChange, records};

@@ -205,6 +205,12 @@ impl Runner {
         drain::drain(&self.shared, &progress).await
     }
 
+    /// Tells how many changes the slowest consumer of the feed is behind; a store that does not answer tells nothing.
+    pub fn backlog(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || shared.lanes.iter().filter_map(|lane| lane.behind(&shared).ok()).max().unwrap_or(0)
+    }
+
     /// How far everything is.
     pub fn status(&self) -> Result<Status, Error> {
         let depth = self.shared.store.requests.depth()?;

@@ -2,32 +2,41 @@
 //!
 //! Reads see the last durable transaction and run in place; writes go through one thread that commits whatever waits
 //! with a single flush ([`writer`]). The feed keeps old and new images until it is trimmed. Positions of a shard
-//! begin at 1 and have no gaps.
+//! begin at 1 and have no gaps. What a table with a feed was given last is in the feed and in memory, and goes into the
+//! tree later ([`recent`]); reads look at both.
 
 mod apply;
 mod feed;
+mod merge;
+mod recent;
 mod rows;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use redb::{Database, ReadableTable, TableDefinition};
-use tidemill_ports::{Change, Error, Item, Query, SLICE_BYTES_MAX, Slice, Table, Write, limits};
+use tidemill_ports::{Change, Error, Item, Query, Slice, Table, Write, limits};
 use tidemill_schemas::keys::Key;
 use tidemill_schemas::window::{Position, ShardId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::file::{self, Changed, damaged};
-use writer::Job;
+use recent::Recent;
+use writer::{Job, Writer};
 
 const ITEMS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("items");
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 
-/// The layout this program reads and writes.
+/// The layout of a table without a feed, and of one with a feed before its tree could be behind it.
 const FORMAT: u64 = 1;
+/// The layout of a table with a feed: its tree has everything up to the positions noted by shard.
+const FORMAT_BEHIND: u64 = 2;
+/// Changes read at once when a table is opened.
+const RESTORED_CHANGES: usize = 10_000;
 /// Bytes of a table's page cache. Behind it stands the operating system's, which is no memory of ours.
 const CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Keys read in place; more are read off the async threads.
@@ -51,6 +60,12 @@ pub struct LocalTable {
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
     changed: watch::Receiver<u64>,
+    recent: Arc<RwLock<Recent>>,
+}
+
+/// Where it is noted up to which position of a shard the tree has everything.
+fn applied_key(shard: u16) -> String {
+    format!("applied-{shard:04}")
 }
 
 impl LocalTable {
@@ -65,37 +80,45 @@ impl LocalTable {
             let mut meta = transaction.open_table(META)?;
             transaction.open_table(ITEMS)?;
             let found = meta.get("format")?.map(|format| format.value());
-            if let Some(format) = found {
-                let shards = meta.get("shards")?.map_or(0, |shards| shards.value());
-                return Ok(Changed::No((format, shards)));
-            }
-            let shards = match feed {
-                Feed::None => 0,
-                Feed::Shards(shards) => u64::from(shards.max(1)),
+            let shards = match (found, feed) {
+                (Some(_), _) => meta.get("shards")?.map_or(0, |shards| shards.value()),
+                (None, Feed::None) => 0,
+                (None, Feed::Shards(shards)) => u64::from(shards.max(1)),
             };
+            let format = if shards == 0 { FORMAT } else { FORMAT_BEHIND };
+            if found == Some(format) || found.is_some_and(|found| found != FORMAT) {
+                return Ok(Changed::No((found.unwrap_or_default(), shards)));
+            }
             if shards > 0 {
                 feed::make(transaction)?;
             }
-            meta.insert("format", FORMAT)?;
+            // Until now the tree had everything.
+            for (shard, head) in (0u16..).zip(feed::heads(transaction, shards)?) {
+                meta.insert(applied_key(shard).as_str(), head)?;
+            }
+            meta.insert("format", format)?;
             meta.insert("shards", shards)?;
-            Ok(Changed::Yes((FORMAT, shards)))
+            Ok(Changed::Yes((format, shards)))
         });
         let shards = match shards? {
-            (FORMAT, shards) => u16::try_from(shards).map_err(|_| damaged("the number of feed shards"))?,
+            (FORMAT, 0) => 0,
+            (FORMAT_BEHIND, shards @ 1..) => u16::try_from(shards).map_err(|_| damaged("the number of feed shards"))?,
             _ => return Err(damaged("the table's layout")),
         };
-        LocalTable::start(Arc::new(file), shards)
+        let recent = restore(&file, shards)?;
+        LocalTable::start(Arc::new(file), shards, recent)
     }
 
-    fn start(file: Arc<Database>, shards: u16) -> Result<LocalTable, Error> {
+    fn start(file: Arc<Database>, shards: u16, recent: Recent) -> Result<LocalTable, Error> {
         let (jobs, waiting) = mpsc::channel(writer::JOBS_WAITING_MAX);
         let (bell, changed) = watch::channel(0);
-        let written = Arc::clone(&file);
+        let recent = Arc::new(RwLock::new(recent));
+        let writer = Writer::new(Arc::clone(&file), shards, Arc::clone(&recent), bell);
         let writer = std::thread::Builder::new()
             .name("tidemill-table".to_owned())
-            .spawn(move || writer::run(&written, shards, waiting, &bell))
+            .spawn(move || writer.run(waiting))
             .map_err(|error| Error::Unavailable(format!("store: no thread for the writer: {error}")))?;
-        Ok(LocalTable { file, shards, jobs: Some(jobs), writer: Some(writer), changed })
+        Ok(LocalTable { file, shards, jobs: Some(jobs), writer: Some(writer), changed, recent })
     }
 
     /// Counts up whenever the feed has new changes.
@@ -136,10 +159,10 @@ impl LocalTable {
 
     async fn off_thread<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Database) -> Result<T, Error> + Send + 'static,
+        look: impl FnOnce(&Database, &RwLock<Recent>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let file = Arc::clone(&self.file);
-        tokio::task::spawn_blocking(move || look(&file))
+        let (file, recent) = (Arc::clone(&self.file), Arc::clone(&self.recent));
+        tokio::task::spawn_blocking(move || look(&file, &recent))
             .await
             .map_err(|error| Error::Unavailable(format!("store: {error}")))?
     }
@@ -158,12 +181,12 @@ impl Drop for LocalTable {
 #[async_trait]
 impl Table for LocalTable {
     async fn get(&self, key: &Key) -> Result<Option<Item>, Error> {
-        Ok(read_each(&self.file, std::slice::from_ref(key))?.pop().flatten())
+        Ok(read_each(&self.file, &self.recent, std::slice::from_ref(key))?.pop().flatten())
     }
 
     async fn query(&self, query: &Query) -> Result<Slice, Error> {
         limits::query(query)?;
-        read_slice(&self.file, query)
+        merge::read_slice(&self.file, &self.recent, query)
     }
 
     async fn write(&self, group: Vec<Write>) -> Result<(), Error> {
@@ -208,10 +231,10 @@ impl Table for LocalTable {
 
     async fn get_each(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, Error> {
         if keys.len() <= KEYS_IN_PLACE_MAX {
-            return read_each(&self.file, keys);
+            return read_each(&self.file, &self.recent, keys);
         }
         let keys = keys.to_vec();
-        self.off_thread(move |file| read_each(file, &keys)).await
+        self.off_thread(move |file, recent| read_each(file, recent, &keys)).await
     }
 
     async fn shards(&self) -> Result<Vec<ShardId>, Error> {
@@ -221,7 +244,7 @@ impl Table for LocalTable {
     async fn changes(&self, shard: &str, after: Position, limit: usize) -> Result<Vec<Change>, Error> {
         let shard = self.shard(shard)?;
         let Ok(after) = u64::try_from(after.0) else { return Ok(Vec::new()) };
-        self.off_thread(move |file| {
+        self.off_thread(move |file, _| {
             file::read(file, |transaction| feed::read(transaction, shard, after, limit))?
                 .ok_or_else(|| damaged("the change feed"))
         })
@@ -229,43 +252,47 @@ impl Table for LocalTable {
     }
 }
 
-fn read_each(file: &Database, keys: &[Key]) -> Result<Vec<Option<Item>>, Error> {
-    keys.iter().try_for_each(limits::key)?;
-    let found = file::read(file, |transaction| {
-        let items = transaction.open_table(ITEMS)?;
-        let mut at = Vec::new();
-        let mut found = Vec::with_capacity(keys.len());
-        for key in keys {
-            rows::write_key(&mut at, &key.partition, &key.sort);
-            found.push(items.get(at.as_slice())?.map(|value| rows::item(value.value())));
+/// What the feed holds that the tree may lack.
+fn restore(file: &Database, shards: u16) -> Result<Recent, Error> {
+    let recent = file::read(file, |transaction| {
+        let (meta, mut recent) = (transaction.open_table(META)?, Recent::default());
+        for shard in 0..shards {
+            let mut after = meta.get(applied_key(shard).as_str())?.map_or(0, |position| position.value());
+            loop {
+                let Some(changes) = feed::read(transaction, shard, after, RESTORED_CHANGES)? else { return Ok(None) };
+                let Some(last) = changes.last().map(|change| change.position) else { break };
+                for Change { key, new, .. } in changes {
+                    recent.put(rows::key(&key.partition, &key.sort), new.as_ref().map(rows::value));
+                }
+                // Positions of a shard are the file's own 64-bit numbers.
+                after = last.0 as u64;
+            }
         }
-        Ok(found)
-    })?;
-    found.into_iter().map(|item| item.map(|item| item.ok_or_else(|| damaged("an item"))).transpose()).collect()
+        Ok(Some(recent))
+    });
+    recent?.ok_or_else(|| damaged("the change feed"))
 }
 
-fn read_slice(file: &Database, query: &Query) -> Result<Slice, Error> {
-    let Some((from, to)) = rows::bounds(query) else { return Ok(Slice::default()) };
-    let prefix = 2 + query.partition.len();
-    let slice = file::read(file, |transaction| {
-        let items = transaction.open_table(ITEMS)?;
-        let bounds = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
-        let mut rows = items.range::<&[u8]>(bounds)?;
-        let mut slice = Slice::default();
-        let mut bytes = 0;
-        while let Some(row) = if query.backwards { rows.next_back() } else { rows.next() } {
-            let (key, value) = row?;
-            let sort = &key.value()[prefix..];
-            bytes += prefix + sort.len() + value.value().len();
-            let full = query.limit > 0 && slice.items.len() == query.limit;
-            if full || (bytes > SLICE_BYTES_MAX && !slice.items.is_empty()) {
-                slice.next = slice.items.last().map(|(sort, _)| sort.clone());
-                break;
+/// A value as an item, its body shared.
+fn shared(value: Bytes) -> Result<Item, Error> {
+    rows::shared_item(value).ok_or_else(|| damaged("an item"))
+}
+
+fn read_each(file: &Database, recent: &RwLock<Recent>, keys: &[Key]) -> Result<Vec<Option<Item>>, Error> {
+    keys.iter().try_for_each(limits::key)?;
+    let at: Vec<Vec<u8>> = keys.iter().map(|key| rows::key(&key.partition, &key.sort)).collect();
+    let values = merge::read_both(file, recent, |recent| at.iter().map(|key| recent.get(key).cloned()).collect(), {
+        |transaction, found: Vec<Option<Option<Bytes>>>| {
+            let items = transaction.open_table(ITEMS)?;
+            let mut values = Vec::with_capacity(at.len());
+            for (key, found) in at.iter().zip(found) {
+                values.push(match found {
+                    Some(recent) => recent,
+                    None => items.get(key.as_slice())?.map(|value| Bytes::copy_from_slice(value.value())),
+                });
             }
-            let Some(item) = rows::item(value.value()) else { return Ok(None) };
-            slice.items.push((sort.to_vec(), item));
+            Ok(values)
         }
-        Ok(Some(slice))
     })?;
-    slice.ok_or_else(|| damaged("an item"))
+    values.into_iter().map(|value| value.map(shared).transpose()).collect()
 }

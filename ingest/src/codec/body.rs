@@ -19,8 +19,24 @@ const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// # Errors
 /// [`BodyError`] when nothing of it can be told apart.
 pub fn decode(body: &[u8], default_source: &str, now: Timestamp) -> Result<Decoded, BodyError> {
+    decode_into(body, Sink { events: Vec::new(), source: default_source, now, name: None })
+}
+
+/// [`decode`] of a body whose events need no id: `name` gives one to the event at a place that bears none.
+///
+/// # Errors
+/// [`BodyError`] when nothing of it can be told apart.
+pub fn decode_naming(
+    body: &[u8],
+    default_source: &str,
+    now: Timestamp,
+    name: &dyn Fn(usize) -> String,
+) -> Result<Decoded, BodyError> {
+    decode_into(body, Sink { events: Vec::new(), source: default_source, now, name: Some(name) })
+}
+
+fn decode_into(body: &[u8], mut out: Sink<'_>) -> Result<Decoded, BodyError> {
     let body = body.strip_prefix(BOM).unwrap_or(body);
-    let mut out = Sink { events: Vec::new(), source: default_source, now };
     let Ok(text) = std::str::from_utf8(body) else {
         // Lines are told apart before they are read as text, so that one bad line costs one event.
         let valid = std::str::from_utf8(body).map_or_else(|error| error.valid_up_to(), str::len);
@@ -49,9 +65,19 @@ struct Sink<'a> {
     events: Vec<Result<Event, Refused>>,
     source: &'a str,
     now: Timestamp,
+    /// Names an event that bears no id, by its place.
+    name: Option<&'a dyn Fn(usize) -> String>,
 }
 
 impl Sink<'_> {
+    /// Reads and checks one event.
+    fn read(&self, reader: &mut native::Reader<'_>) -> Result<Event, Wrong> {
+        match self.name {
+            None => reader.event(self.source, self.now),
+            Some(name) => reader.event_named(self.source, self.now, || Some(name(self.events.len()))),
+        }
+    }
+
     fn push(&mut self, verdict: Result<Event, Refused>) -> Result<(), BodyError> {
         if self.events.len() >= REQUEST_EVENTS_MAX {
             return Err(BodyError::TooManyEvents);
@@ -73,7 +99,7 @@ impl Sink<'_> {
                 scanner.peek();
                 let from = scanner.at();
                 let mut attempt = native::Reader::new(text, from);
-                match attempt.event(self.source, self.now) {
+                match self.read(&mut attempt) {
                     Ok(event) => {
                         scanner = Scanner::new(text, attempt.at());
                         self.push(Ok(event))?;
@@ -107,6 +133,16 @@ impl Sink<'_> {
     fn stream(&mut self, text: &str, mut scanner: Scanner<'_>) -> Result<(), BodyError> {
         let from = scanner.at();
         let first_line = text[from..].find('\n').map_or(text.len(), |end| from + end);
+        // Nearly always the first line is an event, which then is read once.
+        let line = text[from..first_line].trim_ascii();
+        let mut reader = native::Reader::new(line, 0);
+        if line.len() <= EVENT_BYTES_MAX
+            && let Ok(event) = self.read(&mut reader)
+            && reader.at() == line.len()
+        {
+            self.push(Ok(event))?;
+            return text[first_line..].split('\n').try_for_each(|line| self.line(line));
+        }
         let rest = if is_object(&text[from..first_line]) {
             from
         } else {
@@ -143,7 +179,7 @@ impl Sink<'_> {
             return self.refuse(native::peek_id(text), &Broken::EventTooLarge(text.len()), text.as_bytes());
         }
         let mut reader = native::Reader::new(text, 0);
-        let verdict = match reader.event(self.source, self.now) {
+        let verdict = match self.read(&mut reader) {
             Ok(event) if reader.at() == text.len() => return self.push(Ok(event)),
             Ok(_) => Wrong::Json(Fault::Syntax("something follows the object")),
             Err(wrong) => wrong,
@@ -177,7 +213,7 @@ fn blank_to_line_end(text: &str) -> bool {
 }
 
 /// The error at byte `at` of `body`, as line and column.
-fn unreadable(body: &[u8], at: usize, why: &'static str) -> BodyError {
+pub(super) fn unreadable(body: &[u8], at: usize, why: &'static str) -> BodyError {
     let before = &body[..at.min(body.len())];
     let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();

@@ -158,8 +158,15 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn plain(&self) -> usize {
         let bytes = &self.text.as_bytes()[self.at..];
-        let end = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F));
-        self.at + end.unwrap_or(bytes.len())
+        let (words, rest) = bytes.as_chunks::<8>();
+        for (nth, word) in words.iter().enumerate() {
+            let stops = stops(u64::from_le_bytes(*word));
+            if stops != 0 {
+                return self.at + nth * 8 + (stops.trailing_zeros() / 8) as usize;
+            }
+        }
+        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F));
+        self.at + words.len() * 8 + end.unwrap_or(rest.len())
     }
 
     /// One escape, behind its backslash.
@@ -299,6 +306,16 @@ impl<'a> Scanner<'a> {
             }
         }
     }
+}
+
+/// Eight bytes at once: a bit in the lowest byte that ends a run of plain string content. Bits above it mean nothing.
+#[inline]
+fn stops(word: u64) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    // A borrow spreads upwards only, so the lowest bit of each is true.
+    let below = |word: u64, least: u64| word.wrapping_sub(ONES * least) & !word & (ONES << 7);
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    below(word, 0x20) | is(b'"') | is(b'\\')
 }
 
 fn digits(bytes: &[u8], from: usize) -> usize {

@@ -101,6 +101,19 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Wrong`]: the first fault or broken rule.
     pub fn event(&mut self, default_source: &str, now: Timestamp) -> Result<Event, Wrong> {
+        self.event_named(default_source, now, || None)
+    }
+
+    /// [`Reader::event`] where an event without an id gets one from `name`.
+    ///
+    /// # Errors
+    /// [`Wrong`]: the first fault or broken rule.
+    pub fn event_named(
+        &mut self,
+        default_source: &str,
+        now: Timestamp,
+        name: impl FnOnce() -> Option<String>,
+    ) -> Result<Event, Wrong> {
         let mut draft = Draft::default();
         self.scanner.expect(b'{', "expected `{`")?;
         if !self.scanner.take(b'}') {
@@ -115,6 +128,9 @@ impl<'a> Reader<'a> {
         }
         if self.at() - self.from > EVENT_BYTES_MAX {
             return Err(Broken::EventTooLarge(self.at() - self.from).into());
+        }
+        if draft.id.is_none() {
+            draft.id = name();
         }
         let event = draft.finish(default_source, now)?;
         event.check(now)?;

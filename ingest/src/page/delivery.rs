@@ -4,15 +4,15 @@
 //! and what the events hold. A decoded change is a thousand times the size of its number, so a seal looks twice: here,
 //! and when the pages of a few days are written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use tidemill_schemas::calendar::{Date, utc_date};
-use tidemill_schemas::event::Event;
-use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::page::SEAL_DAYS_MAX;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::columns::Properties;
-use super::records::StoredChange;
+use crate::event_store::ImageChange;
+use crate::image::Image;
 
 /// Bytes of stored images whose pages are built together: decoded, they take about eight times as much.
 const TOGETHER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -24,8 +24,8 @@ const PAGE_IMAGES_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub struct Delivery {
     /// Changes taken, from the first.
     pub taken: usize,
-    /// What concerns each source.
-    pub sources: BTreeMap<(Tenant, String), Share>,
+    /// What concerns each source, by tenant as keys have it.
+    pub sources: BTreeMap<Vec<u8>, BTreeMap<String, Share>>,
     days: usize,
 }
 
@@ -35,6 +35,9 @@ pub struct Share {
     /// Event name → property → types, of the live copies.
     pub names: BTreeMap<String, Properties>,
     days: BTreeMap<Date, DayShare>,
+    /// Hashes of the shapes learnt: an event's name, and its properties with their types. There are few.
+    shapes: HashSet<u128>,
+    shape: Vec<u8>,
 }
 
 /// What of a delivery concerns one day.
@@ -48,24 +51,24 @@ struct DayShare {
 impl Delivery {
     /// Takes the next change, whose images take `bytes` as they are stored. False when it would open a day too many or
     /// make a page too large: then it was not taken, and the delivery ends before it. The first one is always taken.
-    pub fn take(&mut self, change: Option<(&Tenant, &StoredChange)>, bytes: usize) -> bool {
-        if let Some((tenant, StoredChange { old, new })) = change
+    pub fn take(&mut self, change: Option<&ImageChange<'_>>, bytes: usize) -> bool {
+        if let Some(ImageChange { tenant, old, new, .. }) = change
             && let Some(either) = new.as_ref().or(old.as_ref())
         {
-            let key = (tenant.clone(), either.source.clone());
-            let touched: BTreeSet<Date> = [old, new].into_iter().flatten().filter_map(day_of).collect();
-            let known = self.sources.get(&key);
+            let touched = touched(old.as_ref(), new.as_ref());
+            let known = self.sources.get(*tenant).and_then(|sources| sources.get(either.source));
             let bytes_of = |day: &Date| Some(known?.days.get(day)?.bytes);
-            let opened = touched.iter().filter(|day| bytes_of(day).is_none()).count();
-            let too_large = touched.iter().filter_map(bytes_of).any(|held| held + bytes > PAGE_IMAGES_BYTES_MAX);
+            let opened = touched.iter().flatten().filter(|day| bytes_of(day).is_none()).count();
+            let too_large = touched.iter().flatten().filter_map(bytes_of).any(|held| held + bytes > PAGE_IMAGES_BYTES_MAX);
             if self.taken > 0 && (too_large || self.days + opened > SEAL_DAYS_MAX) {
                 return false;
             }
             self.days += opened;
-            let share = self.sources.entry(key).or_default();
-            for day in touched {
+            let nth = self.taken;
+            let share = self.share(tenant, either.source);
+            for day in touched.into_iter().flatten() {
                 let day = share.days.entry(day).or_default();
-                day.changes.push(self.taken);
+                day.changes.push(nth);
                 day.bytes += bytes;
             }
             if let Some(new) = new {
@@ -75,22 +78,42 @@ impl Delivery {
         self.taken += 1;
         true
     }
+
+    fn share(&mut self, tenant: &[u8], source: &str) -> &mut Share {
+        // Looked up before anything is copied: nearly every change is of a source that is known.
+        if !self.sources.get(tenant).is_some_and(|sources| sources.contains_key(source)) {
+            self.sources.entry(tenant.to_vec()).or_default().entry(source.to_owned()).or_default();
+        }
+        self.sources.get_mut(tenant).and_then(|sources| sources.get_mut(source)).expect("it was just entered")
+    }
+}
+
+/// The days a change touches, each once.
+fn touched(old: Option<&Image<'_>>, new: Option<&Image<'_>>) -> [Option<Date>; 2] {
+    let (left, entered) = (old.and_then(day_of), new.and_then(day_of));
+    [entered, left.filter(|left| Some(*left) != entered)]
 }
 
 impl Share {
-    fn learn(&mut self, event: &Event) {
-        if event.deleted {
+    fn learn(&mut self, image: &Image<'_>) {
+        if image.deleted || !self.is_new_shape(image) {
             return;
         }
-        if !self.names.contains_key(&event.name) {
-            self.names.insert(event.name.clone(), Properties::new());
+        let of_name = self.names.entry(image.name.to_owned()).or_default();
+        for (property, at) in image.properties.iter().filter_map(|(key, held)| Some((*key, held.type_of()?))) {
+            of_name.entry(property.to_owned()).or_default().insert(at);
         }
-        let Some(of_name) = self.names.get_mut(&event.name) else { return };
-        for (property, at) in event.properties.iter().filter_map(|(key, value)| Some((key, value.type_of()?))) {
-            if of_name.get(property).is_none_or(|types| !types.contains(&at)) {
-                of_name.entry(property.clone()).or_default().insert(at);
-            }
+    }
+
+    fn is_new_shape(&mut self, image: &Image<'_>) -> bool {
+        // Neither names nor keys hold control characters, so no shape can be taken for another.
+        self.shape.clear();
+        self.shape.extend_from_slice(image.name.as_bytes());
+        for (key, held) in &image.properties {
+            self.shape.push(held.type_of().map_or(0, |at| 1 + at as u8));
+            self.shape.extend_from_slice(key.as_bytes());
         }
+        self.shapes.insert(xxh3_128(&self.shape))
     }
 
     /// Property → types, whatever the event's name.
@@ -134,8 +157,8 @@ pub struct Together {
 }
 
 /// The UTC day a copy stands on; a withdrawn one stands on none.
-fn day_of(event: &Event) -> Option<Date> {
-    (!event.deleted).then(|| utc_date(event.time))
+fn day_of(image: &Image<'_>) -> Option<Date> {
+    (!image.deleted).then(|| utc_date(image.time))
 }
 
 #[cfg(test)]

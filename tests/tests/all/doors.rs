@@ -1,14 +1,19 @@
 //! The doors: what comes in that should not, and who may come in at all.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, header};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tidemill_api::{Right, add_key};
+use tidemill_api::{BACKLOG_CHANGES_MAX, Right, add_key, router_before};
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::time::Timestamp;
 use tidemill_tests::generator::Random;
 use tidemill_tests::world::{World, json};
+use tower::ServiceExt;
 
 const DEFINITION: &str = "insight: orders\ntype: standard\nfrom: order\nmetrics: {n: count(*)}\n";
 
@@ -98,6 +103,30 @@ async fn a_body_is_inflated_so_far_and_no_further() {
     assert_eq!((status.as_u16(), &json(&answer)["code"]), (413, &"TM0302".into()), "{answer}");
     let (status, answer) = world.call("POST", "/v1/events", None, vec![0x1F, 0x8B, 0, 1, 2]).await;
     assert_eq!((status.as_u16(), &json(&answer)["code"]), (400, &"TM0301".into()), "{answer}");
+}
+
+#[tokio::test]
+async fn nothing_is_taken_while_the_feed_is_too_far_behind() {
+    let world = World::new(start(), 1);
+    let behind = Arc::new(AtomicU64::new(BACKLOG_CHANGES_MAX + 1));
+    let told = Arc::clone(&behind);
+    let router = router_before(Arc::clone(&world.context), true, Arc::new(move || told.load(Ordering::Relaxed)));
+    let send = async || {
+        let request = Request::post("/v1/events").body(Body::from(event("a", ""))).expect("a request");
+        let response = router.clone().oneshot(request).await.expect("an answer");
+        let retry = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 1 << 20).await.expect("an answer");
+        (status, retry, json(&String::from_utf8_lossy(&body)))
+    };
+    let calls = world.faults.calls();
+    let (status, retry, answer) = send().await;
+    assert_eq!((status, &answer["code"]), (429, &"TM0318".into()), "{answer}");
+    assert!(retry.is_some_and(|seconds| seconds > 0), "{retry:?}");
+    assert_eq!(world.faults.calls(), calls, "whoever is put off costs no port call");
+    behind.store(BACKLOG_CHANGES_MAX, Ordering::Relaxed);
+    let (status, _, answer) = send().await;
+    assert_eq!((status, &answer["accepted"]), (200, &1.into()), "{answer}");
 }
 
 #[tokio::test]

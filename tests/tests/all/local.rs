@@ -16,6 +16,7 @@ use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::Position;
 use tidemill_tests::conformance::feed::{history, read_feed};
 use tidemill_tests::conformance::table::{item, key, put};
+use tidemill_tests::generator::Random;
 use tidemill_tests::memory::{MemoryTable, VirtualClock};
 
 fn clock() -> Arc<VirtualClock> {
@@ -85,6 +86,103 @@ async fn a_trimmed_feed_goes_on_where_it_was() {
     fill(&table, 100).await;
     assert_eq!(table.changes(shard, Position(100), 1_000).await.unwrap()[0].position, Position(101));
     assert_eq!(table.head(shard), Ok(Position(200)));
+}
+
+/// Everything a table says of a partition, read forwards in steps and backwards at once.
+async fn whole(table: &dyn Table, partition: &str) -> Vec<(Vec<u8>, u64)> {
+    let mut query = Query { partition: partition.as_bytes().to_vec(), limit: 700, ..Query::default() };
+    let mut all = Vec::new();
+    loop {
+        let slice = table.query(&query).await.unwrap();
+        all.extend(slice.items.into_iter().map(|(sort, item)| (sort, item.rank)));
+        let Some(next) = slice.next else { break };
+        query.after = Some(next);
+    }
+    let mut backwards = Vec::new();
+    let mut query = Query { backwards: true, limit: 0, after: None, ..query };
+    loop {
+        let slice = table.query(&query).await.unwrap();
+        backwards.extend(slice.items.into_iter().map(|(sort, item)| (sort, item.rank)));
+        let Some(next) = slice.next else { break };
+        query.after = Some(next);
+    }
+    backwards.reverse();
+    assert_eq!(all, backwards);
+    all
+}
+
+/// A copy of the file at any time is what a killed process leaves: what was answered is in it, whether a sweep had
+/// brought it into the tree or not.
+#[tokio::test]
+async fn a_killed_table_has_what_only_its_feed_held() {
+    let seed = 7;
+    let (dir, mut random) = (tempfile::tempdir().unwrap(), Random::of(seed));
+    let path = dir.path().join("t.redb");
+    let table = LocalTable::open(&path, Feed::Shards(2)).unwrap();
+    let memory = MemoryTable::new(2);
+    for round in 0..40u64 {
+        // Large enough that sweeps begin and end on the way; some items are replaced, some removed.
+        let writes: Vec<Write> = (0..500)
+            .map(|_| {
+                let at = key("p", random.below(20_000).to_be_bytes());
+                match random.below(10) {
+                    0 => Write { key: at, condition: Condition::None, effect: Effect::Delete },
+                    _ => put(&at, Condition::AbsentOrRankBelow(round), item(round, vec![round as u8; 3_000])),
+                }
+            })
+            .collect();
+        let answers = table.write_each(writes.clone()).await;
+        let expected = memory.write_each(writes).await;
+        assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), expected.iter().map(Result::is_ok).collect::<Vec<_>>(), "seed {seed}, round {round}");
+        if round % 13 == 12 {
+            let copy = dir.path().join(format!("killed-{round}.redb"));
+            std::fs::copy(&path, &copy).unwrap();
+            let reopened = LocalTable::open(&copy, Feed::Shards(2)).unwrap();
+            assert_eq!(whole(&reopened, "p").await, whole(&memory, "p").await, "seed {seed}, round {round}");
+            assert_eq!(history(&reopened).await, history(&memory).await, "seed {seed}, round {round}");
+            drop(reopened);
+            let closed = LocalTable::open(&copy, Feed::Shards(2)).unwrap();
+            assert_eq!(whole(&closed, "p").await, whole(&memory, "p").await, "after closing it properly");
+        }
+    }
+    assert_eq!(whole(&table, "p").await, whole(&memory, "p").await);
+    let all: Vec<Key> = (0..20_000u64).map(|at| key("p", at.to_be_bytes())).collect();
+    assert_eq!(table.get_each(&all).await, memory.get_each(&all).await);
+    // What the tree has not got yet is kept however far the consumers are.
+    for shard in table.shard_names() {
+        table.trim(&shard, table.head(&shard).unwrap()).await.unwrap();
+    }
+    let copy = dir.path().join("trimmed.redb");
+    std::fs::copy(&path, &copy).unwrap();
+    assert_eq!(whole(&LocalTable::open(&copy, Feed::Shards(2)).unwrap(), "p").await, whole(&memory, "p").await);
+}
+
+/// A file of the layout before opens, and has everything.
+#[tokio::test]
+async fn a_table_of_the_layout_before_opens() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.redb");
+    let table = LocalTable::open(&path, Feed::Shards(1)).unwrap();
+    table.write(vec![put(&key("p", "a"), Condition::Absent, item(1, "event"))]).await.unwrap();
+    drop(table);
+    // Closed properly, its tree has everything: only the layout's number and the notes of positions differ.
+    let meta = redb::TableDefinition::<&str, u64>::new("meta");
+    let file = redb::Database::open(&path).unwrap();
+    let transaction = file.begin_write().unwrap();
+    {
+        let mut meta = transaction.open_table(meta).unwrap();
+        meta.insert("format", 1).unwrap();
+        meta.remove("applied-0000").unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(file);
+    let table = LocalTable::open(&path, Feed::Shards(1)).unwrap();
+    assert_eq!(table.get(&key("p", "a")).await, Ok(Some(item(1, "event"))));
+    table.trim("shard-0000", Position(1)).await.unwrap();
+    assert_eq!(table.changes("shard-0000", Position(0), 10).await.unwrap(), []);
+    drop(table);
+    let table = LocalTable::open(&path, Feed::Shards(1)).unwrap();
+    assert_eq!(table.get(&key("p", "a")).await, Ok(Some(item(1, "event"))));
 }
 
 #[tokio::test]

@@ -71,6 +71,11 @@ impl<'t> Appender<'t> {
         })
     }
 
+    /// The last positions of all shards before the transaction.
+    pub(super) fn heads(&self) -> Result<Vec<u64>, redb::StorageError> {
+        (0..self.shards).map(|shard| Ok(self.heads.get(shard)?.map_or(0, |head| head.value()))).collect()
+    }
+
     /// Adds a change; values are as [`rows`] writes them.
     pub(super) fn add(&mut self, key: &Key, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<(), redb::StorageError> {
         let shard = (xxhash_rust::xxh3::xxh3_64(&key.partition) % u64::from(self.shards)) as u16;
@@ -153,6 +158,18 @@ fn skip_change(segment: &mut Bytes) -> Option<()> {
 /// The last position of a shard; 0 before the first.
 pub(super) fn head(transaction: &ReadTransaction, shard: u16) -> Result<u64, redb::Error> {
     Ok(transaction.open_table(HEADS)?.get(shard)?.map_or(0, |head| head.value()))
+}
+
+/// The last positions of so many shards.
+pub(super) fn heads(transaction: &WriteTransaction, shards: u64) -> Result<Vec<u64>, redb::Error> {
+    if shards == 0 {
+        return Ok(Vec::new());
+    }
+    let heads = transaction.open_table(HEADS)?;
+    (0u16..)
+        .take(usize::try_from(shards).unwrap_or(usize::MAX))
+        .map(|shard| Ok(heads.get(shard)?.map_or(0, |head| head.value())))
+        .collect()
 }
 
 /// Changes behind `after`, at most `limit`; `None` when a segment cannot be read.

@@ -31,22 +31,18 @@ pub(super) fn order(key: &Key) -> (usize, &[u8], &[u8]) {
     (key.partition.len(), &key.partition, &key.sort)
 }
 
-/// Writes the value of an item.
-pub(super) fn write_item(out: &mut Vec<u8>, item: &Item) {
-    out.clear();
+/// The value of an item.
+pub(super) fn value(item: &Item) -> Bytes {
+    let mut out = Vec::with_capacity(RANK_BYTES + item.body.len());
     out.extend_from_slice(&item.rank.to_be_bytes());
     out.extend_from_slice(&item.body);
+    Bytes::from(out)
 }
 
 /// The rank and the body of a value; `None` when it is no value.
 pub(super) fn split(value: &[u8]) -> Option<(u64, &[u8])> {
     let (rank, body) = value.split_first_chunk::<RANK_BYTES>()?;
     Some((u64::from_be_bytes(*rank), body))
-}
-
-/// The item of a value.
-pub(super) fn item(value: &[u8]) -> Option<Item> {
-    split(value).map(|(rank, body)| Item { rank, body: Bytes::copy_from_slice(body) })
 }
 
 /// The item of a value that may share the buffer.
