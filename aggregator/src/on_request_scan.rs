@@ -127,7 +127,7 @@ impl<'a> Pass<'a> {
         let columns = self.columns();
         let set = self.set.clone();
         for day in utc_days {
-            let Some(pages) = set.days.get(&day) else { continue };
+            let pages = set.readable(day);
             for pages in pages.chunk_by(|a, b| a.page.source == b.page.source) {
                 self.day(pages, &columns).await?;
             }

@@ -5,6 +5,7 @@
 
 mod access;
 mod backfills;
+mod compact;
 mod events;
 mod export;
 mod imports;
@@ -70,6 +71,7 @@ pub fn router(context: Arc<Context>, open: bool) -> Router {
         .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
         .route("/v1/sql", get(sql::sql))
         .route("/v1/status", get(status::status))
+        .route("/v1/compact", post(compact::compact))
         .route("/v1/clean", post(status::clean))
         .route("/healthz", get(status::healthz))
         .route("/metrics", get(status::metrics))

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use tidemill_ports::{Change, Context, Error, Message, Outcome};
 use tidemill_rollups::on_delivery::on_delivery;
 use tidemill_rollups::on_period::{on_again, on_period};
 use tidemill_rollups::on_repair::on_repair;
+use tidemill_rollups::on_upkeep::on_upkeep;
 use tidemill_rollups::on_wave::{self, on_wave};
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::request::Firing;
@@ -48,6 +50,7 @@ pub struct Local {
     context: Arc<Context>,
     router: axum::Router,
     runner: Runner,
+    wired: Arc<Wired>,
     reopened: tokio::sync::OnceCell<()>,
     /// Whether some key has been made; a server others can reach needs one.
     pub has_keys: bool,
@@ -67,9 +70,10 @@ impl Local {
         let has_keys = tidemill_api::has_keys(&context).await.map_err(|error| failure(&error))?;
         let router = tidemill_api::router(Arc::clone(&context), open);
         let repair_attempts = project.settings.repair_attempts;
-        let wired = Wired { context: Arc::clone(&context), repair_attempts };
-        let runner = Runner::new(store, Arc::new(wired)).map_err(|error| failure(&error))?;
-        Ok(Local { context, router, runner, reopened: tokio::sync::OnceCell::new(), has_keys })
+        let wired = Wired { context: Arc::clone(&context), repair_attempts, upkeep: Upkeep::default() };
+        let wired = Arc::new(wired);
+        let runner = Runner::new(store, wired.clone()).map_err(|error| failure(&error))?;
+        Ok(Local { context, router, runner, wired, reopened: tokio::sync::OnceCell::new(), has_keys })
     }
 
     /// The same router a server serves.
@@ -130,6 +134,7 @@ impl Local {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
         self.reopen().await?;
+        self.wired.upkeep.serving.store(true, Ordering::Relaxed);
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let mut served_until = stopped.clone();
         let mut run_until = stopped;
@@ -167,6 +172,30 @@ fn unfinished(failures: Vec<tidemill_local::Failure>) -> Failure {
 struct Wired {
     context: Arc<Context>,
     repair_attempts: u32,
+    upkeep: Upkeep,
+}
+
+/// The upkeep of pages: beside everything else, one at a time, and only where a server runs.
+#[derive(Default)]
+struct Upkeep {
+    serving: AtomicBool,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Upkeep {
+    /// Starts it, unless it is at work. It may be killed anywhere, and its schedule comes round again.
+    fn start(&self, context: &Arc<Context>, tenant: Tenant) {
+        if !self.serving.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(turn) = Arc::clone(&self.turn).try_lock_owned() else { return };
+        let context = Arc::clone(context);
+        tokio::spawn(async move {
+            // It has said what went wrong; what it left comes with the next firing.
+            let _outcome = on_upkeep(&context, &tenant).await;
+            drop(turn);
+        });
+    }
 }
 
 #[async_trait]
@@ -193,6 +222,10 @@ impl Handlers for Wired {
                 on_period(&self.context, &Tenant(tenant), &zone, period, week_start).await
             }
             Ok(Firing::Again { request }) => on_again(&self.context, &request).await,
+            Ok(Firing::Upkeep { tenant }) => {
+                self.upkeep.start(&self.context, Tenant(tenant));
+                Outcome::Done
+            }
             Ok(Firing::Wave { tenant, backfill }) => on_wave(&self.context, &Tenant(tenant), &backfill).await,
             Err(why) => Outcome::Park(format!("the firing `{name}` is unreadable: {why}")),
         }

@@ -15,6 +15,7 @@ pub mod read;
 pub mod records;
 pub mod revisions;
 pub mod rows;
+pub mod sorted;
 pub mod writer;
 
 pub use build::{EncodedPage, encode};

@@ -13,11 +13,12 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondT
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use tidemill_schemas::calendar::Date;
 use tidemill_schemas::page::{
-    ID, META_PROPERTY, META_TYPE, PAGE_ROW_GROUP_ROWS, RARE, RECEIVED, REV, TIME, column_name, envelope_fields,
+    ID, META_PROPERTY, META_TYPE, NAME, PAGE_ROW_GROUP_ROWS, RARE, RECEIVED, REV, TIME, column_name, envelope_fields,
 };
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::Type;
@@ -29,10 +30,21 @@ use super::{EncodedPage, PageError, Properties};
 
 /// zstd's level: a higher one costs a fifth more and saves a hundredth.
 const ZSTD_LEVEL: i32 = 1;
+/// Rows of a data page where rows are sorted: what a reader of one name skips or reads.
+pub const SORTED_DATA_PAGE_ROWS: usize = 4_096;
 /// Digits that fit into 64 bits.
 const SMALL_DIGITS: u8 = 18;
 /// Values looked at to tell whether a column repeats itself.
 const SAMPLE_VALUES: usize = 1_024;
+
+/// In which order a page's rows come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// In any.
+    Arrival,
+    /// By name, then time, inside each row group: readers of one name find its data pages by their statistics.
+    NameTime,
+}
 
 /// The stored types of properties seen so far: a new page starts with the widest.
 #[derive(Clone, Debug, Default)]
@@ -130,6 +142,21 @@ impl PageWriter {
         widest: &Widest,
         primary: &dyn Fn(&str) -> Type,
     ) -> Result<PageWriter, PageError> {
+        PageWriter::open_in(Order::Arrival, source, day, batch, widest, primary)
+    }
+
+    /// The same for rows that come in a certain order.
+    ///
+    /// # Errors
+    /// Parquet's own.
+    pub fn open_in(
+        order: Order,
+        source: &str,
+        day: Date,
+        batch: &RecordBatch,
+        widest: &Widest,
+        primary: &dyn Fn(&str) -> Type,
+    ) -> Result<PageWriter, PageError> {
         let mut fields = envelope_fields();
         let mut used: HashSet<String> = fields.iter().map(|field| field.name().clone()).collect();
         used.insert(RARE.to_owned());
@@ -159,7 +186,7 @@ impl PageWriter {
             plain.push(RARE.to_owned());
         }
         let schema: SchemaRef = Arc::new(Schema::new(fields));
-        let layout = layout(source, day, &schema, &plain)?;
+        let layout = layout(order, source, day, &schema, &plain)?;
         let writer = ArrowWriter::try_new(Vec::with_capacity(64 * 1024), schema, Some(layout))?;
         Ok(PageWriter { columns, has_rare, writer, rows: 0, times: (i64::MAX, i64::MIN) })
     }
@@ -215,6 +242,14 @@ impl PageWriter {
         self.rows += batch.num_rows();
         self.writer.write(&RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)?;
         Ok(())
+    }
+
+    /// Ends the row group that is being written.
+    ///
+    /// # Errors
+    /// Parquet's own.
+    pub fn end_row_group(&mut self) -> Result<(), PageError> {
+        Ok(self.writer.flush()?)
     }
 
     /// Rows so far.
@@ -284,7 +319,13 @@ fn repeats(array: &ArrayRef) -> bool {
     distinct * 2 <= present
 }
 
-fn layout(source: &str, day: Date, schema: &Schema, plain: &[String]) -> Result<WriterProperties, PageError> {
+fn layout(
+    order: Order,
+    source: &str,
+    day: Date,
+    schema: &Schema,
+    plain: &[String],
+) -> Result<WriterProperties, PageError> {
     let mut layout = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
@@ -297,6 +338,15 @@ fn layout(source: &str, day: Date, schema: &Schema, plain: &[String]) -> Result<
             .set_column_dictionary_enabled(ColumnPath::from(column), false);
     }
     layout = layout.set_column_statistics_enabled(ColumnPath::from(TIME), EnabledStatistics::Page);
+    if order == Order::NameTime {
+        // Pages are flat: a field's place is its column's.
+        let (name, time) = (schema.index_of(NAME)?, schema.index_of(TIME)?);
+        let by = |column_idx: i32| SortingColumn { column_idx, descending: false, nulls_first: false };
+        layout = layout
+            .set_sorting_columns(Some(vec![by(name as i32), by(time as i32)]))
+            .set_data_page_row_count_limit(SORTED_DATA_PAGE_ROWS)
+            .set_column_statistics_enabled(ColumnPath::from(NAME), EnabledStatistics::Page);
+    }
     for name in plain {
         let path = ColumnPath::new(vec![name.clone()]);
         layout = layout.set_column_dictionary_enabled(path.clone(), false);
