@@ -88,7 +88,10 @@ fn is_base(header: &Header, zone: &Zone, set: &PageSet, now: Timestamp) -> bool 
         // A day that is over counts as verified only when all of it was scanned.
         && (header.verified == Some(true) || header.window.end > now && header.verified.is_none());
     let pages = || set.days.range(first..=last).flat_map(|(_, pages)| pages);
+    // What a day was rewritten to holds what the snapshot includes and what it does not.
+    let compacted = set.compactions.keys().any(|(day, _)| (first..=last).contains(day));
     sound
+        && !compacted
         && pages().all(|page| includes(header, page) || page.page.corrections == 0)
         && set.hash_where(first, last, |page| includes(header, page)) == header.pages
 }

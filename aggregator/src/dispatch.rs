@@ -20,6 +20,8 @@ pub const QUIET_SECONDS: i64 = 15 * 60;
 pub const ACTIVITY_SECONDS: i64 = 60;
 /// Minutes between two looks at the days that changed after they had closed.
 pub const REPAIR_MINUTES: u32 = 1;
+/// Minutes between two looks at the pages of days that are over.
+pub const UPKEEP_MINUTES: u32 = 60;
 
 /// When a planned schedule fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub fn schedules(tenant: &Tenant, definitions: &[&Definition], now: Timestamp) -
         let firing = Firing::Repair { tenant: tenant.0.clone() };
         entries.push(planned(tenant, "repair", Fires::EveryMinutes(REPAIR_MINUTES), firing));
     }
+    let firing = Firing::Upkeep { tenant: tenant.0.clone() };
+    entries.push(planned(tenant, "upkeep", Fires::EveryMinutes(UPKEEP_MINUTES), firing));
     let rollups = rolled_up.into_iter().map(|((_, period, _), (zone, start))| rollup(tenant, zone, period, start, now));
     entries.extend(rollups);
     entries
@@ -144,6 +148,11 @@ pub fn refresh_entry_name(tenant: &Tenant, refresh: Refresh) -> String {
 /// The name of the repair schedule.
 pub fn repair_entry_name(tenant: &Tenant) -> String {
     format!("{}.repair", tenant.0)
+}
+
+/// The name of the upkeep's schedule.
+pub fn upkeep_entry_name(tenant: &Tenant) -> String {
+    format!("{}.upkeep", tenant.0)
 }
 
 /// The last local day whose rollup time has come.

@@ -152,11 +152,9 @@ impl<'a> Pass<'a> {
             utc_days.extend(windows.flat_map(calendar::utc_dates));
         }
         let reading = self.reading();
-        let wanted = |page: &&IndexedPage| reading.insights.iter().any(|insight| insight.wants(&page.page));
-        let pages_of = |day: &Date| -> Option<(Date, Vec<IndexedPage>)> {
-            Some((*day, self.set.days.get(day)?.iter().filter(wanted).cloned().collect()))
-        };
-        let days: Vec<(Date, Vec<IndexedPage>)> = utc_days.iter().filter_map(pages_of).collect();
+        let wanted = |page: &IndexedPage| reading.insights.iter().any(|insight| insight.wants(&page.page));
+        let pages_of = |day: &Date| (*day, self.set.readable(*day).into_iter().filter(wanted).collect());
+        let days: Vec<(Date, Vec<IndexedPage>)> = utc_days.iter().map(pages_of).collect();
         let mut crew = self.crew(&days);
         let mut steps = std::pin::pin!(on_request_read::steps(self.context, days, reading));
         while let Some(step) = steps.next().await {

@@ -92,7 +92,7 @@ async fn write(
 ) -> Result<(), Error> {
     let store = PageStore::new(context);
     let set = store.pages(tenant, &[source.to_owned()], date, date).await?;
-    let pages = set.days.get(&date).map(Vec::as_slice).unwrap_or_default();
+    let pages = &set.readable(date);
     let wrong = |why: &dyn std::fmt::Display| Error::Invalid(format!("exporting {source} {date}: {why}"));
     let mut wide = Wide::default();
     for schema in store.schemas(pages).await? {

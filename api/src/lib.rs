@@ -5,6 +5,7 @@
 
 mod access;
 mod backfills;
+mod compact;
 mod doorkeeper;
 mod events;
 mod export;
@@ -74,6 +75,7 @@ pub fn router_before(context: Arc<Context>, open: bool, backlog: Backlog) -> Rou
         .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
         .route("/v1/sql", get(sql::sql))
         .route("/v1/status", get(status::status))
+        .route("/v1/compact", post(compact::compact))
         .route("/v1/clean", post(status::clean))
         .route("/healthz", get(status::healthz))
         .route("/metrics", get(status::metrics))

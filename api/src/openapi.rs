@@ -99,6 +99,7 @@ fn routes() -> Vec<Route> {
         Route { takes: "application/json", ..route("/v1/keys", "post", "admin", "Make a key: {name, right, source}") },
         route("/v1/keys/{id}", "delete", "admin", "Revoke a key"),
         route("/v1/status", "get", "read", "How the system is"),
+        route("/v1/compact", "post", "admin", "Rewrite the pages of a source's UTC day that is over"),
         route("/v1/clean", "post", "admin", "Remove blobs that nothing has referred to for a day"),
         route("/healthz", "get", "", "Whether the stores answer"),
         route("/metrics", "get", "read", "Prometheus metrics"),

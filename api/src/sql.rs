@@ -51,7 +51,7 @@ pub async fn sql(State(api): State<Api>, caller: Caller) -> Result<Json<Value>, 
         let hidden = hide_alike(&mut properties);
         let (first, last) = (Date::constant(1, 1, 1), Date::constant(9999, 12, 30));
         let set = pages.pages(&caller.tenant, std::slice::from_ref(&name), first, last).await?;
-        let objects = set.days.into_values().flatten().map(|page| place_of(&page.page)).collect();
+        let objects = set.days.keys().flat_map(|day| set.readable(*day)).map(|page| place_of(&page.page)).collect();
         let primaries = pages.primaries(&caller.tenant, &name).await?.0;
         sources.push(Source { name, properties, hidden, primaries, objects });
     }

@@ -8,6 +8,7 @@ use crate::session::Session;
 pub mod apply;
 pub mod backfill;
 pub mod check;
+pub mod compact;
 pub mod completions;
 pub mod demo;
 pub mod doctor;
@@ -57,6 +58,8 @@ pub enum Command {
     Backfill(backfill::Backfill),
     /// Write events out as NDJSON
     Export(export::Export),
+    /// Rewrite the pages of days that are over, sorted, in few files
+    Compact(compact::Compact),
     /// Print views that DuckDB runs over the pages
     Sql(sql::Sql),
     /// Look at events that were rejected
@@ -89,6 +92,7 @@ impl Command {
             Command::Query(command) => command.run(session).await,
             Command::Backfill(command) => command.run(session).await,
             Command::Export(command) => command.run(session).await,
+            Command::Compact(command) => command.run(session).await,
             Command::Sql(command) => command.run(session).await,
             Command::Quarantine(command) => command.run(session).await,
             Command::Keys(command) => command.run(session).await,

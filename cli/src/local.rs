@@ -20,6 +20,7 @@ use tidemill_ports::{Change, Context, Error, Message, Outcome};
 use tidemill_rollups::on_delivery::on_delivery;
 use tidemill_rollups::on_period::{on_again, on_period};
 use tidemill_rollups::on_repair::on_repair;
+use tidemill_rollups::on_upkeep::on_upkeep;
 use tidemill_rollups::on_wave::{self, on_wave};
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::request::Firing;
@@ -71,10 +72,12 @@ impl Local {
         let context = Arc::new(context);
         let has_keys = tidemill_api::has_keys(&context).await.map_err(|error| failure(&error))?;
         let repair_attempts = project.settings.repair_attempts;
-        let wired = Wired { context: Arc::clone(&context), repair_attempts };
+        let serving = Arc::new(AtomicBool::new(false));
+        let upkeep = Upkeep { serving: Arc::clone(&serving), turn: Arc::default() };
+        let wired = Wired { context: Arc::clone(&context), repair_attempts, upkeep };
         let runner = Runner::new(store, Arc::new(wired)).map_err(|error| failure(&error))?;
         // A command that serves nobody works events off when it is done with them; they wait on disk until then.
-        let (serving, backlog) = (Arc::new(AtomicBool::new(false)), runner.backlog());
+        let backlog = runner.backlog();
         let is_serving = Arc::clone(&serving);
         let backlog = Arc::new(move || if is_serving.load(Ordering::Relaxed) { backlog() } else { 0 });
         let router = tidemill_api::router_before(Arc::clone(&context), open, backlog);
@@ -177,6 +180,29 @@ fn unfinished(failures: Vec<tidemill_local::Failure>) -> Failure {
 struct Wired {
     context: Arc<Context>,
     repair_attempts: u32,
+    upkeep: Upkeep,
+}
+
+/// The upkeep of pages: beside everything else, one at a time, and only where a server runs.
+struct Upkeep {
+    serving: Arc<AtomicBool>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Upkeep {
+    /// Starts it, unless it is at work. It may be killed anywhere, and its schedule comes round again.
+    fn start(&self, context: &Arc<Context>, tenant: Tenant) {
+        if !self.serving.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(turn) = Arc::clone(&self.turn).try_lock_owned() else { return };
+        let context = Arc::clone(context);
+        tokio::spawn(async move {
+            // It has said what went wrong; what it left comes with the next firing.
+            let _outcome = on_upkeep(&context, &tenant).await;
+            drop(turn);
+        });
+    }
 }
 
 #[async_trait]
@@ -203,6 +229,10 @@ impl Handlers for Wired {
                 on_period(&self.context, &Tenant(tenant), &zone, period, week_start).await
             }
             Ok(Firing::Again { request }) => on_again(&self.context, &request).await,
+            Ok(Firing::Upkeep { tenant }) => {
+                self.upkeep.start(&self.context, Tenant(tenant));
+                Outcome::Done
+            }
             Ok(Firing::Wave { tenant, backfill }) => on_wave(&self.context, &Tenant(tenant), &backfill).await,
             Err(why) => Outcome::Park(format!("the firing `{name}` is unreadable: {why}")),
         }

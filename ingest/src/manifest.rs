@@ -4,6 +4,9 @@
 //! and no range of the feed can be sealed twice. Order of effects: objects → chain entry and head → day index. A
 //! reader takes the index plus what the heads say is not indexed yet; it never lists a bucket.
 //!
+//! A compaction is one item per source and day: which pages it replaces, told by chain positions, and which take their
+//! place. The index keeps the replaced ones: what a set of pages is called does not change with how they are stored.
+//!
 //! All of it is JSON, versioned by [`MANIFEST_FORMAT`]; chain entries, which may name thousands of pages, are gzipped.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +21,8 @@ use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::Type;
 use tidemill_schemas::window::{Position, ShardId, Through};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use crate::compaction::Compaction;
 
 /// The version of every manifest item.
 pub const MANIFEST_FORMAT: u32 = 1;
@@ -197,8 +202,11 @@ impl Primaries {
 pub struct PageSet {
     /// The chain positions it stands at, per shard.
     pub through: Through,
-    /// Pages by UTC day, then in a fixed order.
+    /// Pages by UTC day, then in a fixed order, as they were sealed: what snapshots stand on. Their objects may be gone
+    /// where the day was compacted: whoever wants rows takes [`PageSet::readable`].
     pub days: BTreeMap<Date, Vec<IndexedPage>>,
+    /// What sources' days were rewritten to.
+    pub compactions: BTreeMap<(Date, String), Compaction>,
 }
 
 impl PageSet {
@@ -209,7 +217,12 @@ impl PageSet {
             pages.iter().filter(|page| sources.contains(&page.page.source)).cloned().collect()
         };
         let days = self.days.iter().map(|(day, pages)| (*day, of(pages)));
-        PageSet { through: self.through.clone(), days: days.filter(|(_, pages)| !pages.is_empty()).collect() }
+        let compactions = self.compactions.iter().filter(|((_, source), _)| sources.contains(source));
+        PageSet {
+            through: self.through.clone(),
+            days: days.filter(|(_, pages)| !pages.is_empty()).collect(),
+            compactions: compactions.map(|(key, held)| (key.clone(), held.clone())).collect(),
+        }
     }
 
     /// Hash of the pages of the UTC days from `first` to `last`: equal sets of pages have equal hashes. Hex.
@@ -225,6 +238,18 @@ impl PageSet {
             hasher.update(&[0]);
         }
         format!("{:032x}", hasher.digest128())
+    }
+
+    /// The pages that hold the rows of a UTC day: sealed ones, except where others took their place. Source by source.
+    pub fn readable(&self, day: Date) -> Vec<IndexedPage> {
+        let sealed = self.days.get(&day).into_iter().flatten();
+        let of_source = |source: &str| self.compactions.get(&(day, source.to_owned()));
+        let replaced = |page: &IndexedPage| of_source(&page.page.source).is_some_and(|held| held.replaces(page));
+        let mut pages: Vec<IndexedPage> = sealed.filter(|page| !replaced(page)).cloned().collect();
+        let compactions = self.compactions.range((day, String::new())..).take_while(|((of, _), _)| *of == day);
+        pages.extend(compactions.flat_map(|(_, compaction)| compaction.indexed()));
+        pages.sort_by(|a, b| (&a.page.source, &a.page.object).cmp(&(&b.page.source, &b.page.object)));
+        pages
     }
 
     /// The last chain position, per shard, among the pages of the UTC days from `first` to `last`.

@@ -19,8 +19,9 @@ pub mod read;
 pub mod records;
 pub mod revisions;
 pub mod rows;
-mod vocabulary;
+pub mod sorted;
 mod texts;
+mod vocabulary;
 pub mod writer;
 
 pub use build::{EncodedPage, encode};

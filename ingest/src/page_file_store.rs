@@ -17,6 +17,7 @@ use tidemill_schemas::event::Event;
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::window::Position;
 
+use crate::compaction::COMPACTED;
 use crate::manifest::{IndexedPage, PageRef, import_shard};
 use crate::page::find::rows_of;
 use crate::page::revisions::Corrected;
@@ -128,7 +129,9 @@ impl<'a> PageStore<'a> {
     ) -> Result<Vec<Event>, Error> {
         let shard = import_shard(tenant, source);
         let set = self.pages(tenant, &[source.to_owned()], day, day).await?;
-        let pages = set.days.get(&day).into_iter().flatten().filter(|page| page.shard == shard);
+        let readable = set.readable(day);
+        // A compacted page has them among others; an event that was never sent has no other copy there.
+        let pages = readable.iter().filter(|page| page.shard == shard || page.shard == COMPACTED);
         let mut events = Vec::new();
         let mut objects = std::pin::pin!(self.fetch(pages.map(|page| &page.page).collect()));
         while let Some(object) = objects.next().await {
@@ -164,18 +167,18 @@ pub(crate) struct PageName<'a> {
 }
 
 impl PageName<'_> {
+    /// The folder of the day's pages.
+    pub(crate) fn folder(&self) -> Path {
+        let (source, day) = (format!("src={}", self.source), format!("dt={}", self.day));
+        Path::from_iter(["pages", self.tenant.0.as_str(), &source, &day])
+    }
+
     /// The page's entry in the manifest, and its bytes.
     pub(crate) fn page(&self, page: EncodedPage) -> (PageRef, Bytes) {
         let PageName { tenant, source, day, shard, after } = self;
         // The content's hash makes the name: two writers of one range with different content never meet.
         let hash = &page.hash;
-        let path = Path::from_iter([
-            "pages",
-            tenant.0.as_str(),
-            &format!("src={source}"),
-            &format!("dt={day}"),
-            &format!("{shard}-{:020}-{}.parquet", after.0, &hash[..16]),
-        ]);
+        let path = self.folder().join(format!("{shard}-{:020}-{}.parquet", after.0, &hash[..16]));
         let reference = PageRef {
             tenant: tenant.0.clone(),
             source: (*source).to_owned(),

@@ -351,6 +351,12 @@ impl<'a> PageStore<'a> {
     /// The port's.
     pub async fn pages(&self, tenant: &Tenant, sources: &[String], first: Date, last: Date) -> Result<PageSet, Error> {
         let mut set = PageSet::default();
+        // First, so that whatever they replace is among the pages found afterwards.
+        for source in sources {
+            for (day, (compaction, _)) in self.compactions(tenant, source, first, last).await? {
+                set.compactions.insert((day, source.clone()), compaction);
+            }
+        }
         let mut days: BTreeMap<Date, BTreeMap<String, IndexedPage>> = BTreeMap::new();
         let mut add = |page: IndexedPage| {
             days.entry(page.page.day).or_default().insert(page.page.object.clone(), page);
@@ -375,6 +381,14 @@ impl<'a> PageStore<'a> {
             }
         }
         set.days = days.into_iter().map(|(day, pages)| (day, pages.into_values().collect())).collect();
+        for ((day, source), compaction) in &set.compactions {
+            let pages = set.days.get(day).into_iter().flatten();
+            let replaced = pages.filter(|page| page.page.source == *source && compaction.replaces(page)).count();
+            if replaced as u64 != compaction.replaced_pages {
+                let found = format!("{replaced} of {} pages that were replaced", compaction.replaced_pages);
+                return Err(Error::Unavailable(format!("the manifest shows {found} of {source} {day}")));
+            }
+        }
         Ok(set)
     }
 

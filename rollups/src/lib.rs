@@ -19,6 +19,7 @@ pub mod on_merge;
 pub mod on_period;
 pub mod on_repair;
 pub mod on_switch;
+pub mod on_upkeep;
 pub mod on_wave;
 pub mod preflight;
 pub mod price;

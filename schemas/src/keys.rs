@@ -210,6 +210,16 @@ pub fn day_pages_partition(tenant: &Tenant, source: &str, day: Date) -> Vec<u8> 
     tenant.half("pages").text(source).date(day).end()
 }
 
+/// What the pages of a source's UTC day were rewritten to.
+pub fn compaction(tenant: &Tenant, source: &str, day: Date) -> Key {
+    Key { partition: compactions_partition(tenant, source), sort: Encoder::default().date(day).end() }
+}
+
+/// The partition of [`compaction`].
+pub fn compactions_partition(tenant: &Tenant, source: &str) -> Vec<u8> {
+    tenant.half("compactions").text(source).end()
+}
+
 /// The UTC days of a source that have pages.
 pub fn page_day(tenant: &Tenant, source: &str, day: Date) -> Key {
     Key { partition: page_days_partition(tenant, source), sort: Encoder::default().date(day).end() }

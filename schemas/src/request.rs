@@ -100,4 +100,9 @@ pub enum Firing {
         /// The backfill's id.
         backfill: String,
     },
+    /// Rewrite the pages of days that are over, and remove what was replaced long ago.
+    Upkeep {
+        /// Whose.
+        tenant: String,
+    },
 }

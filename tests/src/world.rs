@@ -3,6 +3,7 @@
 //! In: requests over HTTP, and time. Out: answers. [`World::settle`] delivers what has come up in ever another way: cut
 //! at random, some of it twice, overlapping with what is done. It never waits, and has no time but its clock's.
 
+mod compact;
 mod deliver;
 mod import;
 
@@ -19,6 +20,7 @@ use tidemill_ports::{Clock, Condition, Context, Effect, Outcome, Write};
 use tidemill_rollups::merge::REPAIR_ATTEMPTS_DEFAULT;
 use tidemill_rollups::on_period::{on_again, on_period};
 use tidemill_rollups::on_repair::on_repair;
+use tidemill_rollups::on_upkeep::on_upkeep;
 use tidemill_rollups::on_wave::on_wave;
 use tidemill_schemas::calendar::{Date, Period};
 use tidemill_schemas::keys::{self, Tenant};
@@ -56,6 +58,8 @@ pub struct World {
     pub firings: Vec<(String, Timestamp)>,
     /// How often a period asks for its missing days.
     pub repair_attempts: u32,
+    /// Days that were compacted, and objects that were removed for it.
+    pub compacted: (u64, u64),
     router: axum::Router,
     cursors: BTreeMap<(Consumer, ShardId), Position>,
 }
@@ -72,7 +76,8 @@ impl World {
         let context = Arc::new(faults.around(&ports.context()));
         let router = tidemill_api::router(Arc::clone(&context), open);
         let repair_attempts = REPAIR_ATTEMPTS_DEFAULT;
-        World { ports, faults, context, firings: Vec::new(), repair_attempts, router, cursors: BTreeMap::new() }
+        let (firings, cursors) = (Vec::new(), BTreeMap::new());
+        World { ports, faults, context, firings, repair_attempts, compacted: (0, 0), router, cursors }
     }
 
     /// The time.
@@ -288,6 +293,7 @@ impl World {
                 on_period(&self.context, &Tenant(tenant), &zone, period, week_start).await
             }
             Firing::Again { request } => on_again(&self.context, &request).await,
+            Firing::Upkeep { tenant } => on_upkeep(&self.context, &Tenant(tenant)).await,
             Firing::Wave { tenant, backfill } => on_wave(&self.context, &Tenant(tenant), &backfill).await,
         }
     }

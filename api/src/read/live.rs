@@ -42,7 +42,8 @@ pub async fn events(
         let (context, tenant) = (found.clone(), tenant.clone());
         async move {
             let set = PageStore::new(&context).pages(&tenant, &[source], first, last).await?;
-            Ok::<_, Error>(stream::iter(set.days.into_values().map(Ok)))
+            let days: Vec<_> = set.days.keys().map(|day| Ok(set.readable(*day))).collect();
+            Ok::<_, Error>(stream::iter(days))
         }
     };
     let events_of = move |pages: Vec<IndexedPage>| {

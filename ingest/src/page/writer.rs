@@ -15,12 +15,13 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 use tidemill_schemas::calendar::Date;
 use tidemill_schemas::page::{
-    ID, META_PROPERTY, META_TYPE, PAGE_PROPERTY_COLUMNS_MAX, PAGE_ROW_GROUP_ROWS, RARE, RECEIVED, REV, TIME, column_name, envelope_fields,
+    ID, META_PROPERTY, META_TYPE, NAME, PAGE_PROPERTY_COLUMNS_MAX, PAGE_ROW_GROUP_ROWS, RARE, RECEIVED, REV, TIME, column_name, envelope_fields,
 };
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::Type;
@@ -33,10 +34,21 @@ use super::{EncodedPage, PageError, Properties};
 
 /// zstd's level: a higher one costs a fifth more and saves a hundredth.
 const ZSTD_LEVEL: i32 = 1;
+/// Rows of a data page where rows are sorted: what a reader of one name skips or reads.
+pub const SORTED_DATA_PAGE_ROWS: usize = 4_096;
 /// Digits that fit into 64 bits.
 const SMALL_DIGITS: u8 = 18;
 /// Values looked at to tell whether a column repeats itself.
 const SAMPLE_VALUES: usize = 1_024;
+
+/// In which order a page's rows come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// In any.
+    Arrival,
+    /// By name, then time, inside each row group: readers of one name find its data pages by their statistics.
+    NameTime,
+}
 
 /// The stored types of properties seen so far: a new page starts with the widest.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +63,7 @@ struct Column {
 
 /// A page that is being written.
 pub struct PageWriter {
+    order: Order,
     columns: Vec<Column>,
     has_rare: bool,
     file: SerializedFileWriter<Vec<u8>>,
@@ -159,6 +172,21 @@ impl PageWriter {
         widest: &Widest,
         primary: &dyn Fn(&str) -> Type,
     ) -> Result<PageWriter, PageError> {
+        PageWriter::open_in(Order::Arrival, source, day, batch, widest, primary)
+    }
+
+    /// The same for rows that come in a certain order.
+    ///
+    /// # Errors
+    /// Parquet's own.
+    pub fn open_in(
+        order: Order,
+        source: &str,
+        day: Date,
+        batch: &RecordBatch,
+        widest: &Widest,
+        primary: &dyn Fn(&str) -> Type,
+    ) -> Result<PageWriter, PageError> {
         let mut fields = envelope_fields();
         let mut used: HashSet<String> = fields.iter().map(|field| field.name().clone()).collect();
         used.insert(RARE.to_owned());
@@ -194,12 +222,12 @@ impl PageWriter {
             plain.push(RARE.to_owned());
         }
         let schema: SchemaRef = Arc::new(Schema::new(fields));
-        let layout = layout(source, day, &schema, &plain)?;
+        let layout = layout(order, source, day, &schema, &plain)?;
         let (file, chunks) = ArrowWriter::try_new(Vec::with_capacity(64 * 1024), schema.clone(), Some(layout))?
             .into_serialized_writer()?;
         let (group, group_rows, groups) = (Vec::new(), 0, 0);
         let times = (i64::MAX, i64::MIN);
-        Ok(PageWriter { columns, has_rare, file, chunks, schema, group, group_rows, groups, rows: 0, times })
+        Ok(PageWriter { order, columns, has_rare, file, chunks, schema, group, group_rows, groups, rows: 0, times })
     }
 
     /// Whether a batch's properties all have a column that holds them.
@@ -265,8 +293,9 @@ impl PageWriter {
         if self.group.is_empty() {
             let chunks = self.chunks.create_column_writers(self.groups)?;
             let made = chunks.into_iter().zip(self.schema.fields()).map(|(chunk, field)| match field.data_type() {
-                // The general writer looks every text up; and these are most of what a page has.
-                DataType::Dictionary(..) => Ok(Chunk::Texts(Box::new(Texts::new(field.is_nullable(), level()?)))),
+                // The general writer looks every text up; and these are most of what a page has. It alone tells bounds
+                // of data pages, which sorted rows are read by.
+                DataType::Dictionary(..) if self.order == Order::Arrival => Ok(Chunk::Texts(Box::new(Texts::new(field.is_nullable(), level()?)))),
                 _ => Ok(Chunk::Other(chunk)),
             });
             self.group = made.collect::<Result<_, PageError>>()?;
@@ -312,6 +341,14 @@ impl PageWriter {
     /// The properties it has columns for, with their types.
     pub fn properties(&self) -> impl Iterator<Item = (&str, Type)> {
         self.columns.iter().map(|column| (column.property.as_str(), column.at))
+    }
+
+    /// Ends the row group that is being written.
+    ///
+    /// # Errors
+    /// Parquet's own.
+    pub fn end_row_group(&mut self) -> Result<(), PageError> {
+        self.end_group()
     }
 
     /// Rows so far.
@@ -390,7 +427,13 @@ fn level() -> Result<ZstdLevel, ParquetError> {
     ZstdLevel::try_new(ZSTD_LEVEL)
 }
 
-fn layout(source: &str, day: Date, schema: &Schema, plain: &[String]) -> Result<WriterProperties, PageError> {
+fn layout(
+    order: Order,
+    source: &str,
+    day: Date,
+    schema: &Schema,
+    plain: &[String],
+) -> Result<WriterProperties, PageError> {
     let mut layout = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
         .set_compression(Compression::ZSTD(level()?))
@@ -403,6 +446,15 @@ fn layout(source: &str, day: Date, schema: &Schema, plain: &[String]) -> Result<
             .set_column_dictionary_enabled(ColumnPath::from(column), false);
     }
     layout = layout.set_column_statistics_enabled(ColumnPath::from(TIME), EnabledStatistics::Page);
+    if order == Order::NameTime {
+        // Pages are flat: a field's place is its column's.
+        let (name, time) = (schema.index_of(NAME)?, schema.index_of(TIME)?);
+        let by = |column_idx: i32| SortingColumn { column_idx, descending: false, nulls_first: false };
+        layout = layout
+            .set_sorting_columns(Some(vec![by(name as i32), by(time as i32)]))
+            .set_data_page_row_count_limit(SORTED_DATA_PAGE_ROWS)
+            .set_column_statistics_enabled(ColumnPath::from(NAME), EnabledStatistics::Page);
+    }
     for name in plain {
         let path = ColumnPath::new(vec![name.clone()]);
         layout = layout.set_column_dictionary_enabled(path.clone(), false);

@@ -29,6 +29,9 @@ impl World {
             if !moved {
                 return;
             }
+            if random.chance(20) {
+                self.compact_some(random).await;
+            }
         }
     }
 

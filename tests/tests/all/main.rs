@@ -2,6 +2,7 @@
 
 mod backfill;
 mod clean;
+mod compaction;
 mod conformance;
 mod day;
 mod doors;
