@@ -24,6 +24,7 @@ pub mod on_clean;
 pub mod on_rehearse;
 pub mod on_request;
 mod on_request_commit;
+mod on_request_crew;
 mod on_request_read;
 mod on_request_scan;
 mod on_request_totals;

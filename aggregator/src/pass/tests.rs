@@ -11,6 +11,7 @@ use tidemill_schemas::value::Type;
 use super::*;
 use crate::fold::Limits;
 use crate::fold::reach::Reach;
+use crate::on_request_crew::Crew;
 use crate::on_request_read::{Insight, Open, Reading, planned};
 use crate::spill::MemorySpill;
 use crate::states;

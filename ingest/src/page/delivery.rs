@@ -59,7 +59,8 @@ impl Delivery {
             let known = self.sources.get(*tenant).and_then(|sources| sources.get(either.source));
             let bytes_of = |day: &Date| Some(known?.days.get(day)?.bytes);
             let opened = touched.iter().flatten().filter(|day| bytes_of(day).is_none()).count();
-            let too_large = touched.iter().flatten().filter_map(bytes_of).any(|held| held + bytes > PAGE_IMAGES_BYTES_MAX);
+            let too_large =
+                touched.iter().flatten().filter_map(bytes_of).any(|held| held + bytes > PAGE_IMAGES_BYTES_MAX);
             if self.taken > 0 && (too_large || self.days + opened > SEAL_DAYS_MAX) {
                 return false;
             }

@@ -21,7 +21,8 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 use tidemill_schemas::calendar::Date;
 use tidemill_schemas::page::{
-    ID, META_PROPERTY, META_TYPE, NAME, PAGE_PROPERTY_COLUMNS_MAX, PAGE_ROW_GROUP_ROWS, RARE, RECEIVED, REV, TIME, column_name, envelope_fields,
+    ID, META_PROPERTY, META_TYPE, NAME, PAGE_PROPERTY_COLUMNS_MAX, PAGE_ROW_GROUP_ROWS, RARE, RECEIVED, REV, TIME,
+    column_name, envelope_fields,
 };
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::Type;
@@ -295,7 +296,9 @@ impl PageWriter {
             let made = chunks.into_iter().zip(self.schema.fields()).map(|(chunk, field)| match field.data_type() {
                 // The general writer looks every text up; and these are most of what a page has. It alone tells bounds
                 // of data pages, which sorted rows are read by.
-                DataType::Dictionary(..) if self.order == Order::Arrival => Ok(Chunk::Texts(Box::new(Texts::new(field.is_nullable(), level()?)))),
+                DataType::Dictionary(..) if self.order == Order::Arrival => {
+                    Ok(Chunk::Texts(Box::new(Texts::new(field.is_nullable(), level()?))))
+                }
                 _ => Ok(Chunk::Other(chunk)),
             });
             self.group = made.collect::<Result<_, PageError>>()?;

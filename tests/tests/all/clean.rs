@@ -74,6 +74,7 @@ impl<S: ObjectStore> Readable for S {
 
 #[tokio::test]
 async fn what_a_reader_needs_is_never_removed() {
+    let mut replaced = 0;
     for seed in 0..WORLDS {
         let mut random = Random::of(seed ^ 0xC1EA);
         let events = generator::World::of(seed, WORLD_EVENTS);
@@ -121,10 +122,12 @@ async fn what_a_reader_needs_is_never_removed() {
             needed,
             "seed {seed}: all that is left is needed, and all that is needed is left"
         );
-        assert!(removed > 0, "seed {seed}: nothing was ever replaced");
+        replaced += u64::from(removed > 0);
         let again = on_clean(&world.context, &Tenant::local()).await.expect("nothing fails any more");
         assert_eq!((again.removed, again.kept), (0, needed.len() as u64));
     }
+    // A world whose insights read few of its events may never have a day twice.
+    assert!(2 * replaced > WORLDS, "in {replaced} of {WORLDS} worlds something was replaced");
 }
 
 #[tokio::test]

@@ -110,7 +110,14 @@ async fn rows_that_stand_are_put_together_and_nothing_is_computed_again() {
     assert_eq!(remove(&world).await, sealed.len() as u64);
     assert_eq!(objects(&world).await.len(), 1);
     assert_eq!(told(&world).await, before);
-    world.request("revenue", tidemill_schemas::calendar::Period::Day, (day(), day()), tidemill_schemas::request::Reason::Refresh).await;
+    world
+        .request(
+            "revenue",
+            tidemill_schemas::calendar::Period::Day,
+            (day(), day()),
+            tidemill_schemas::request::Reason::Refresh,
+        )
+        .await;
     compute(&mut world).await;
     let again = world.stored("revenue", day(), day()).await;
     assert_eq!(again.keys().collect::<Vec<_>>(), stored.keys().collect::<Vec<_>>());
@@ -202,10 +209,8 @@ async fn of_several_compactions_one_comes_through() {
     let before = told(&world).await;
     let tenant = Tenant::local();
     for _ in 0..3 {
-        let (removed, verdict) = tokio::join!(
-            remove_replaced(&world.context, &tenant, 0),
-            rewrite(&world.context, &tenant, SHOP, day(), 0)
-        );
+        let (removed, verdict) =
+            tokio::join!(remove_replaced(&world.context, &tenant, 0), rewrite(&world.context, &tenant, SHOP, day(), 0));
         assert!(removed.is_ok() && verdict.is_ok(), "{removed:?} {verdict:?}");
         world.ports.clock.set(world.now().plus_micros(1));
         assert_eq!(told(&world).await, before);

@@ -133,7 +133,11 @@ async fn a_killed_table_has_what_only_its_feed_held() {
             .collect();
         let answers = table.write_each(writes.clone()).await;
         let expected = memory.write_each(writes).await;
-        assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), expected.iter().map(Result::is_ok).collect::<Vec<_>>(), "seed {seed}, round {round}");
+        assert_eq!(
+            answers.iter().map(Result::is_ok).collect::<Vec<_>>(),
+            expected.iter().map(Result::is_ok).collect::<Vec<_>>(),
+            "seed {seed}, round {round}"
+        );
         if round % 13 == 12 {
             let copy = dir.path().join(format!("killed-{round}.redb"));
             std::fs::copy(&path, &copy).unwrap();

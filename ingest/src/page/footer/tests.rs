@@ -78,9 +78,9 @@ proptest! {
 
 #[test]
 fn a_name_that_lies_in_a_few_data_pages_costs_a_few_bytes() {
-    let events = events(&[1, 2, 3, 4], 40_000);
+    let events = events(&[1, 2, 3, 4, 5, 6, 7, 8], 15_000);
     let bytes = page(&events);
-    let (all, everything) = of_names(&bytes, &["n1".into(), "n2".into(), "n3".into(), "n4".into()]);
+    let (all, everything) = of_names(&bytes, &(1..9).map(|name| format!("n{name}")).collect::<Vec<_>>());
     let (one, some) = of_names(&bytes, &["n2".into()]);
     assert_eq!(all.len(), events.len());
     assert!(one.len() < events.len() / 2, "{} of {} rows", one.len(), events.len());
