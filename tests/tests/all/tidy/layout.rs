@@ -3,7 +3,7 @@
 use super::repository::{File, complain, files};
 
 /// Crate (by folder) → our crates it may depend on, dev-dependencies included.
-const MAY_IMPORT: [(&str, &[&str]); 10] = [
+const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("schemas", &[]),
     ("infra/ports", &["schemas"]),
     ("infra/local", &["schemas", "ports"]),
@@ -13,6 +13,7 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("api", &["schemas", "ports", "ingest", "aggregator", "rollups"]),
     ("cli", &["schemas", "ports", "local", "ingest", "aggregator", "rollups", "api"]),
     ("tests", &["schemas", "ports", "local", "ingest", "aggregator", "rollups", "api", "cli"]),
+    ("benches", &["schemas", "ports", "local", "ingest", "aggregator", "rollups", "api", "tests"]),
     ("ci", &[]),
 ];
 
