@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::datatypes::{Field, Fields};
 use bytes::Bytes;
 use flate2::{Compression as Deflate, write::GzEncoder};
 use parquet::arrow::ArrowWriter;

@@ -24,10 +24,10 @@ use tidemill_schemas::page::{
 };
 use tidemill_schemas::value::Type;
 
-use super::read::{PAGE_BATCH_ROWS, mask};
+use super::read::{PAGE_BATCH_ROWS, check_format};
 use super::revisions::Corrected;
 use super::writer::{Order, PageWriter, Widest, as_stored, both, stored_as, type_of};
-use super::{EncodedPage, PageError, Wanted};
+use super::{EncodedPage, PageError};
 use crate::compaction::{Seconds, Slice, second_of};
 
 /// Rows looked at to tell whether a column repeats itself, from all over the slice.
@@ -156,7 +156,7 @@ impl Census {
     /// See [`Uncounted`].
     pub fn add(&mut self, page: Bytes, standing: &Standing) -> Result<(), Uncounted> {
         let metadata = ArrowReaderMetadata::load(&page, ArrowReaderOptions::default())?;
-        mask(&metadata, Wanted::Everything)?;
+        check_format(&metadata)?;
         self.columns.add(metadata.schema()).map_err(Uncounted::Numbers)?;
         for group in metadata.metadata().row_groups() {
             self.bytes += u64::try_from(group.total_byte_size()).unwrap_or(0);
@@ -180,7 +180,7 @@ impl Census {
 /// Opens a page held whole in memory with every text as views; only row groups that may hold rows of `slice`.
 fn open(page: Bytes, names: Option<&[&str]>, slice: Option<&Slice>) -> Result<ParquetRecordBatchReader, PageError> {
     let plain = ArrowReaderMetadata::load(&page, ArrowReaderOptions::default())?;
-    let all = mask(&plain, Wanted::Everything)?;
+    check_format(&plain)?;
     let hinted = ArrowReaderOptions::new().with_schema(Arc::new(views(plain.schema())));
     let metadata = ArrowReaderMetadata::try_new(plain.metadata().clone(), hinted)?;
     let file = metadata.metadata();
@@ -188,7 +188,7 @@ fn open(page: Bytes, names: Option<&[&str]>, slice: Option<&Slice>) -> Result<Pa
     let groups = (0..file.num_row_groups()).filter(wanted).collect();
     let projection = match names {
         Some(names) => ProjectionMask::columns(file.file_metadata().schema_descr(), names.iter().copied()),
-        None => all,
+        None => ProjectionMask::all(),
     };
     Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(page, metadata)
         .with_projection(projection)

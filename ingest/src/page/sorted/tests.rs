@@ -4,6 +4,7 @@ use tidemill_schemas::event::Event;
 use tidemill_schemas::time::{MICROS_PER_DAY, MICROS_PER_SECOND, Timestamp};
 
 use super::*;
+use crate::page::Wanted;
 use crate::arbitrary::{event, now};
 use crate::page::{Record, batch_to_events, encode, open};
 
