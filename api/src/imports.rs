@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::{Extension, Json};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt;
@@ -307,9 +307,7 @@ impl Problem {
             ImportFailure::Sources
             | ImportFailure::Pages(_)
             | ImportFailure::Scratch(_)
-            | ImportFailure::Changed(_) => {
-                Problem::import(failure.code(), failure.to_string())
-            }
+            | ImportFailure::Changed(_) => Problem::import(failure.code(), failure.to_string()),
             other => Problem::internal(other),
         }
     }

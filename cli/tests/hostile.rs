@@ -27,7 +27,10 @@ fn file(name: &str, extra: Vec<(&str, ArrayRef)>, layout: WriterPropertiesBuilde
     let mut columns: Vec<(&str, ArrayRef)> = vec![
         ("id", Arc::new(StringArray::from_iter_values((0..count).map(|row| format!("{name}-{row}"))))),
         ("name", Arc::new(StringArray::from(vec!["opened"; count]))),
-        ("time", Arc::new(TimestampMicrosecondArray::from_iter_values((0..count as i64).map(|row| row * 3_600_000_000)))),
+        (
+            "time",
+            Arc::new(TimestampMicrosecondArray::from_iter_values((0..count as i64).map(|row| row * 3_600_000_000))),
+        ),
     ];
     columns.extend(extra);
     let batch = RecordBatch::try_from_iter(columns).expect("columns of one length");
@@ -70,9 +73,10 @@ fn claims_two_gigabytes(mut file: Vec<u8>, inflated: usize) -> Vec<u8> {
 fn claims_rows(file: &[u8]) -> Vec<u8> {
     let held = ParquetMetaDataReader::new().parse_and_finish(&Bytes::copy_from_slice(file)).expect("metadata");
     let group = held.row_group(0).clone();
-    let columns = group.columns().iter().map(|column| {
-        column.clone().into_builder().set_num_values(1 << 31).build().expect("a column")
-    });
+    let columns = group
+        .columns()
+        .iter()
+        .map(|column| column.clone().into_builder().set_num_values(1 << 31).build().expect("a column"));
     let columns = columns.collect();
     let group = group.into_builder().set_num_rows(1 << 31).set_column_metadata(columns).build().expect("a row group");
     let footer = u32::from_le_bytes(file[file.len() - 8..file.len() - 4].try_into().expect("four")) as usize;

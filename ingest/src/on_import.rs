@@ -430,11 +430,7 @@ async fn note_refused(
 }
 
 /// Records what the sources' events hold, and returns the type each property's bare column has.
-async fn learn(
-    context: &Context,
-    tenant: &Tenant,
-    surveyed: &Surveyed,
-) -> Result<Primaries, ImportFailure> {
+async fn learn(context: &Context, tenant: &Tenant, surveyed: &Surveyed) -> Result<Primaries, ImportFailure> {
     let pages = PageStore::new(context);
     let mut by_source: BTreeMap<&str, crate::page::Properties> = BTreeMap::new();
     for ((source, name), properties) in &surveyed.survey.0 {

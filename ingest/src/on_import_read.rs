@@ -5,8 +5,8 @@
 //! async threads.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -231,11 +231,7 @@ impl Opened {
         })
     }
 
-    fn each<E>(
-        &self,
-        piece: &Piece,
-        on: &mut dyn FnMut(Raw, u64) -> Result<(), E>,
-    ) -> Result<Result<(), E>, Suspect> {
+    fn each<E>(&self, piece: &Piece, on: &mut dyn FnMut(Raw, u64) -> Result<(), E>) -> Result<Result<(), E>, Suspect> {
         let mut at = piece.first;
         let mut next = |raw: Raw| {
             let rows = raw.rows();

@@ -117,7 +117,8 @@ struct Work<'a> {
 
 fn one_thread(work: &Work<'_>, nth: usize, growing: Option<Growing<'_>>) -> Result<Surveyed, ImportFailure> {
     let Work { sources, only, .. } = work;
-    let mut thread = Thread { found: Surveyed::default(), slices: Slices::new()?, sources, only: *only, bytes: 0, growing };
+    let mut thread =
+        Thread { found: Surveyed::default(), slices: Slices::new()?, sources, only: *only, bytes: 0, growing };
     while let Some(piece) = work.turns.next(nth).and_then(|next| work.pieces.get(next)) {
         let file = &work.files[piece.file];
         if thread.found.unreadable.contains_key(&piece.file) {

@@ -72,7 +72,10 @@ pub(crate) struct Fragment {
     pub(crate) guessed: Vec<(String, Type)>,
 }
 
-pub(crate) fn on_threads(threads: usize, run: &(dyn Fn(usize) -> Result<(), ImportFailure> + Sync)) -> Result<(), ImportFailure> {
+pub(crate) fn on_threads(
+    threads: usize,
+    run: &(dyn Fn(usize) -> Result<(), ImportFailure> + Sync),
+) -> Result<(), ImportFailure> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|nth| scope.spawn(move || run(nth))).collect();
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or(Err(ImportFailure::Broke)))

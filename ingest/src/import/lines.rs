@@ -12,9 +12,9 @@ use tidemill_schemas::page::PAGE_PROPERTY_COLUMNS_MAX;
 use super::Import;
 use super::convert::{Converted, Part};
 use super::typed::Doubts;
+use crate::codec::Refused;
 use crate::codec::json::Fault;
 use crate::codec::native::{self, Wrong};
-use crate::codec::Refused;
 use crate::page::{PageError, changes_to_batch};
 
 mod cells;

@@ -37,7 +37,9 @@ fn pack(out: &mut Vec<u8>, numbers: &[u32], width: u8) {
     }
     varint(out, (numbers.len().div_ceil(GROUP) as u64) << 1 | 1);
     let (mut held, mut bits) = (0u64, 0);
-    for number in numbers.iter().copied().chain(std::iter::repeat_n(0, numbers.len().next_multiple_of(GROUP) - numbers.len())) {
+    for number in
+        numbers.iter().copied().chain(std::iter::repeat_n(0, numbers.len().next_multiple_of(GROUP) - numbers.len()))
+    {
         held |= u64::from(number) << bits;
         bits += u32::from(width);
         while bits >= 8 {

@@ -230,7 +230,8 @@ impl Texts {
             body.extend_from_slice(&(levels.len() as u32).to_le_bytes());
             body.extend_from_slice(&levels);
         }
-        let encoding = if self.is_plain {
+        // A page of nulls alone names no code, and there may be no dictionary at all.
+        let encoding = if self.is_plain || self.codes.is_empty() {
             body.append(&mut self.plain);
             Encoding::PLAIN
         } else {
@@ -319,7 +320,9 @@ impl Texts {
     fn statistics(&self) -> Statistics {
         let words = (0..self.spans.len() as u32).filter_map(|code| self.word(code));
         let plain = self.bounds.iter().flat_map(|(least, greatest)| [least.as_slice(), greatest.as_slice()]);
-        let bound = |text: Option<&[u8]>| text.filter(|text| text.len() <= BOUND_BYTES_MAX).map(|text| ByteArray::from(text.to_vec()));
+        let bound = |text: Option<&[u8]>| {
+            text.filter(|text| text.len() <= BOUND_BYTES_MAX).map(|text| ByteArray::from(text.to_vec()))
+        };
         let all = words.chain(plain);
         let (least, greatest) = (bound(all.clone().min()), bound(all.max()));
         Statistics::ByteArray(ValueStatistics::new(least, greatest, None, Some(self.nulls), false))

@@ -20,7 +20,8 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 use tidemill_schemas::calendar::Date;
 use tidemill_schemas::page::{
-    ID, META_PROPERTY, META_TYPE, PAGE_PROPERTY_COLUMNS_MAX, PAGE_ROW_GROUP_ROWS, RARE, RECEIVED, REV, TIME, column_name, envelope_fields,
+    ID, META_PROPERTY, META_TYPE, PAGE_PROPERTY_COLUMNS_MAX, PAGE_ROW_GROUP_ROWS, RARE, RECEIVED, REV, TIME,
+    column_name, envelope_fields,
 };
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::Type;

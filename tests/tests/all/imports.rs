@@ -204,7 +204,8 @@ async fn lines_are_imported_as_they_would_be_sent() {
 async fn bad_lines_are_named_and_the_rest_goes_in() {
     let mut world = World::new(now(), 1);
     let good = event("a", "2026-07-01T08:00:00Z", 0, 1);
-    let text = format!("{}\n\n{{\"id\":\"b\"}}\nnot JSON\n{}", line(&good), line(&event("c", "2026-07-01T08:00:00Z", 0, 2)));
+    let text =
+        format!("{}\n\n{{\"id\":\"b\"}}\nnot JSON\n{}", line(&good), line(&event("c", "2026-07-01T08:00:00Z", 0, 2)));
     let receipt = world.import_lines(&[text]).await;
     assert_eq!((&receipt["accepted"], &receipt["rejected_count"]), (&2.into(), &2.into()), "{receipt}");
     let told = |nth: usize, key: &str| receipt["rejected"][nth][key].clone();

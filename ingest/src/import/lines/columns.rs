@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
+};
 use arrow::buffer::{Buffer, NullBuffer};
 use arrow::datatypes::{Field, Schema};
 use bytes::Bytes;
@@ -348,9 +350,8 @@ impl Columns {
         let texts = |views: Vec<u128>, nulls: Option<NullBuffer>| -> Result<ArrayRef, PageError> {
             Ok(Arc::new(StringViewArray::try_new(views.into(), blocks.to_vec(), nulls)?))
         };
-        let instants = |micros: Vec<i64>| -> ArrayRef {
-            Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC"))
-        };
+        let instants =
+            |micros: Vec<i64>| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC")) };
         let envelopes = self.envelopes;
         let mut arrays: Vec<ArrayRef> = vec![
             texts(envelopes.ids, None)?,

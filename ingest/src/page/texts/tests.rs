@@ -56,7 +56,8 @@ fn comes_back(nullable: bool, arrays: &[ArrayRef]) -> ArrowReaderMetadata {
     let nulls = given.iter().filter(|text| text.is_none()).count() as u64;
     assert_eq!(statistics.null_count_opt(), Some(nulls));
     let (least, greatest) = (given.iter().flatten().min(), given.iter().flatten().max());
-    let bound = |text: Option<&String>| text.filter(|text| text.len() <= BOUND_BYTES_MAX).cloned().map(String::into_bytes);
+    let bound =
+        |text: Option<&String>| text.filter(|text| text.len() <= BOUND_BYTES_MAX).cloned().map(String::into_bytes);
     assert_eq!(statistics.min_bytes_opt().map(<[u8]>::to_vec), bound(least));
     assert_eq!(statistics.max_bytes_opt().map(<[u8]>::to_vec), bound(greatest));
     metadata
@@ -70,7 +71,8 @@ fn views(texts: impl Iterator<Item = Option<String>>) -> ArrayRef {
 fn texts_come_back_whatever_form_they_had() {
     let word = |at: usize| format!("{}{}", ["a", "a longer one than a view holds ", "é", ""][at % 4], at % 37);
     let some = |at: usize| (at % 5 != 0).then(|| word(at));
-    let dictionary: DictionaryArray<Int32Type> = (0..900).map(some).collect::<Vec<_>>().iter().map(Option::as_deref).collect();
+    let dictionary: DictionaryArray<Int32Type> =
+        (0..900).map(some).collect::<Vec<_>>().iter().map(Option::as_deref).collect();
     let arrays = [
         views((0..50_000).map(some)),
         Arc::new(dictionary) as ArrayRef,
@@ -85,9 +87,15 @@ fn texts_come_back_whatever_form_they_had() {
     // By the offsets, in the middle of a page, over its end, and in another one.
     let whole = file(true, &arrays);
     let all = read(whole.clone()).0;
-    let picked = RowSelection::from(vec![RowSelector::skip(39_990), RowSelector::select(20), RowSelector::skip(30_000), RowSelector::select(9)]);
+    let picked = RowSelection::from(vec![
+        RowSelector::skip(39_990),
+        RowSelector::select(20),
+        RowSelector::skip(30_000),
+        RowSelector::select(9),
+    ]);
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(whole, metadata.clone()).with_row_selection(picked);
-    let found: Vec<Option<String>> = reader.build().expect("a reader").flat_map(|batch| owned(&batch.expect("read"))).collect();
+    let found: Vec<Option<String>> =
+        reader.build().expect("a reader").flat_map(|batch| owned(&batch.expect("read"))).collect();
     assert_eq!(found, [&all[39_990..40_010], &all[70_010..70_019]].concat());
     comes_back(false, &[views((0..5_000).map(|at| Some(word(at))))]);
     comes_back(true, &[views(std::iter::repeat_n(None, 300))]);
