@@ -273,13 +273,11 @@ impl Texts {
         let mut sink = TrackedWrite::new(Vec::with_capacity(self.bytes + self.words.len() / 2));
         let mut writer = SerializedPageWriter::new(&mut sink);
         let (mut inflated, mut first_row, mut locations) = (0, 0, Vec::with_capacity(self.pages.len()));
-        let has_dictionary = !self.spans.is_empty();
-        if has_dictionary {
-            let buf = self.compress(&self.words)?;
-            let num_values = self.spans.len() as u32;
-            let page = Page::DictionaryPage { buf, num_values, encoding: Encoding::PLAIN, is_sorted: false };
-            inflated += writer.write_page(CompressedPage::new(page, self.words.len()))?.uncompressed_size;
-        }
+        // Also an empty one: pages of nulls alone are dictionary pages, and readers ask for it.
+        let buf = self.compress(&self.words)?;
+        let num_values = self.spans.len() as u32;
+        let page = Page::DictionaryPage { buf, num_values, encoding: Encoding::PLAIN, is_sorted: false };
+        inflated += writer.write_page(CompressedPage::new(page, self.words.len()))?.uncompressed_size;
         let mut encodings = vec![Encoding::PLAIN, Encoding::RLE];
         for (page, rows) in std::mem::take(&mut self.pages) {
             let encoding = page.encoding();
@@ -301,7 +299,7 @@ impl Texts {
             .set_total_uncompressed_size(inflated as i64)
             .set_num_values(self.rows as i64)
             .set_data_page_offset(data_page_offset)
-            .set_dictionary_page_offset(has_dictionary.then_some(0))
+            .set_dictionary_page_offset(Some(0))
             .set_statistics(self.statistics())
             .build()?;
         let offset_index = OffsetIndexMetaData { page_locations: locations, unencoded_byte_array_data_bytes: None };
