@@ -46,11 +46,7 @@ pub struct Turn<'d> {
 
 impl Doorkeeper {
     pub fn new(backlog: Backlog) -> Doorkeeper {
-        Doorkeeper {
-            requests: Semaphore::new(EVENT_REQUESTS_MAX),
-            bytes: Semaphore::new(EVENT_BYTES_MAX),
-            backlog,
-        }
+        Doorkeeper { requests: Semaphore::new(EVENT_REQUESTS_MAX), bytes: Semaphore::new(EVENT_BYTES_MAX), backlog }
     }
 
     /// Lets a request in whose headers are these, before its body is read.

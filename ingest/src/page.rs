@@ -20,8 +20,8 @@ pub mod writer;
 
 pub use build::{EncodedPage, encode};
 pub use columns::{Properties, changes_to_batch};
-pub use images::images_to_batch;
 pub use delivery::{Delivery, Share};
+pub use images::images_to_batch;
 pub use read::{PageReader, Wanted, open, projection};
 pub use records::{Record, StoredChange, records};
 pub use rows::batch_to_events;

@@ -33,8 +33,8 @@ pub struct Delivered {
 /// # Errors
 /// [`BodyError::Unreadable`] when it is no envelope, [`BodyError::TooManyEvents`] when it has too many records.
 pub fn decode(envelope: &[u8], default_source: &str, now: Timestamp) -> Result<Vec<Delivered>, BodyError> {
-    let text = std::str::from_utf8(envelope)
-        .map_err(|error| body::unreadable(envelope, error.valid_up_to(), "not UTF-8"))?;
+    let text =
+        std::str::from_utf8(envelope).map_err(|error| body::unreadable(envelope, error.valid_up_to(), "not UTF-8"))?;
     let mut scanner = Scanner::new(text, 0);
     let mut delivered = Vec::new();
     let mut found = false;

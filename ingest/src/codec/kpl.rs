@@ -45,7 +45,9 @@ pub enum KplError {
         why: &'static str,
     },
     /// An aggregated record within another.
-    #[error("user record {0} of an aggregated record is an aggregated record itself; unpack records before packing them")]
+    #[error(
+        "user record {0} of an aggregated record is an aggregated record itself; unpack records before packing them"
+    )]
     Nested(usize),
     /// More than [`USER_RECORDS_MAX`].
     #[error("an aggregated record holds more than {USER_RECORDS_MAX} user records; pack fewer")]
@@ -182,7 +184,8 @@ impl<'a> Reader<'a> {
                 return Ok(number);
             }
         }
-        let why = if self.bytes.len() < VARINT_BYTES_MAX { "it ends within a number" } else { "a number beyond 64 bits" };
+        let why =
+            if self.bytes.len() < VARINT_BYTES_MAX { "it ends within a number" } else { "a number beyond 64 bits" };
         Err(KplError::Message { at: self.at, why })
     }
 }

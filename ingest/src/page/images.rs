@@ -203,7 +203,8 @@ fn dictionary<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Result<Array
             Some(code)
         })
         .collect::<Int32Array>();
-    let array: DictionaryArray<Int32Type> = DictionaryArray::try_new(keys, Arc::new(StringArray::from_iter_values(words)))?;
+    let array: DictionaryArray<Int32Type> =
+        DictionaryArray::try_new(keys, Arc::new(StringArray::from_iter_values(words)))?;
     Ok(Arc::new(array))
 }
 

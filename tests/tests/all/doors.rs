@@ -114,7 +114,8 @@ async fn nothing_is_taken_while_the_feed_is_too_far_behind() {
     let send = async || {
         let request = Request::post("/v1/events").body(Body::from(event("a", ""))).expect("a request");
         let response = router.clone().oneshot(request).await.expect("an answer");
-        let retry = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+        let retry =
+            response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 1 << 20).await.expect("an answer");
         (status, retry, json(&String::from_utf8_lossy(&body)))

@@ -31,19 +31,26 @@ pub(super) fn read_both<R, T>(
 pub(super) fn read_slice(file: &Database, recent: &RwLock<Recent>, query: &Query) -> Result<Slice, Error> {
     let Some(bounds) = rows::bounds(query) else { return Ok(Slice::default()) };
     let prefix = 2 + query.partition.len();
-    let found = read_both(file, recent, |recent| recent.range(&bounds), |transaction, recent| {
-        let items = transaction.open_table(ITEMS)?;
-        let edges = (bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice));
-        let mut tree = items.range::<&[u8]>(edges)?;
-        let mut in_tree = || {
-            let row = if query.backwards { tree.next_back() } else { tree.next() };
-            row.map(|row| row.map(|(key, value)| (key.value().to_vec(), Some(Bytes::copy_from_slice(value.value())))))
+    let found = read_both(
+        file,
+        recent,
+        |recent| recent.range(&bounds),
+        |transaction, recent| {
+            let items = transaction.open_table(ITEMS)?;
+            let edges = (bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice));
+            let mut tree = items.range::<&[u8]>(edges)?;
+            let mut in_tree = || {
+                let row = if query.backwards { tree.next_back() } else { tree.next() };
+                row.map(|row| {
+                    row.map(|(key, value)| (key.value().to_vec(), Some(Bytes::copy_from_slice(value.value()))))
+                })
                 .transpose()
-        };
-        let mut recent = recent.into_iter();
-        let in_recent = || if query.backwards { recent.next_back() } else { recent.next() };
-        Ok(merge(&mut in_tree, in_recent, query)?)
-    })?;
+            };
+            let mut recent = recent.into_iter();
+            let in_recent = || if query.backwards { recent.next_back() } else { recent.next() };
+            Ok(merge(&mut in_tree, in_recent, query)?)
+        },
+    )?;
     let (taken, more) = found;
     let mut slice = Slice::default();
     for (key, value) in taken {

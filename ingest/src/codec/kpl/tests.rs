@@ -17,12 +17,9 @@ fn what_is_not_aggregated_passes_through() {
 /// Bytes as aws_kinesis_agg 1.2.3 writes them: keys `a` and `b`, an explicit hash key, records `one` and `two`.
 #[test]
 fn a_record_of_another_library_is_unpacked() {
-    let message = [
-        &b"\x0A\x01a\x0A\x01b\x12\x0212"[..],
-        b"\x1A\x09\x08\x00\x10\x00\x1A\x03one",
-        b"\x1A\x07\x08\x01\x1A\x03two",
-    ]
-    .concat();
+    let message =
+        [&b"\x0A\x01a\x0A\x01b\x12\x0212"[..], b"\x1A\x09\x08\x00\x10\x00\x1A\x03one", b"\x1A\x07\x08\x01\x1A\x03two"]
+            .concat();
     assert_eq!(unpack(&framed(&message)), Ok(vec![&b"one"[..], b"two"]));
 }
 

@@ -37,12 +37,12 @@ pub fn run(events: usize) {
         let mut decoded = Vec::new();
         for envelope in &envelopes {
             let delivered = kinesis::decode(envelope.as_bytes(), "web", now).expect("an envelope");
-            decoded.extend(delivered.into_iter().flat_map(|record| record.events).map(|event| event.expect("an event")));
+            decoded
+                .extend(delivered.into_iter().flat_map(|record| record.events).map(|event| event.expect("an event")));
         }
         told(&format!("{what}: envelope, base64, decode, validate"), events, cpu() - before);
         assert_eq!(decoded.len(), events);
-        let records: Vec<Record> =
-            decoded.into_iter().map(|event| Record { event, correction: false }).collect();
+        let records: Vec<Record> = decoded.into_iter().map(|event| Record { event, correction: false }).collect();
         let day = utc_date(records[0].event.time);
         let page = page::encode("web", day, &records, &|_| Type::Text).expect("a page");
         told(&format!("{what}: and columns, Parquet"), events, cpu() - before);

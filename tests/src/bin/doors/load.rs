@@ -35,7 +35,11 @@ pub fn send(address: &str, server: u32, events: usize, batch: usize, connections
     let spent = cpu_of(&server) - cpu;
     println!(
         "answered: {:.2} s wall, {:.0} events/s ({} bytes an event, {} answers 429); server {:.2} CPU s, client {:.2}",
-        took, events as f64 / took, bytes / events, again.load(Ordering::Relaxed), spent.as_secs_f64(),
+        took,
+        events as f64 / took,
+        bytes / events,
+        again.load(Ordering::Relaxed),
+        spent.as_secs_f64(),
         (cpu_of("self") - client).as_secs_f64(),
     );
     told("server, up to the last answer", events, spent);

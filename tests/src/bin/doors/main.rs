@@ -26,7 +26,9 @@ fn main() {
         ["totals", ..] => totals::run(number(1, 100_000)),
         ["kinesis", ..] => kinesis::run(number(1, 100_000)),
         ["definitions", folder] => shape::write_definitions(folder),
-        _ => eprintln!("usage: doors send ADDRESS PID [EVENTS] [BATCH] [CONNECTIONS] | totals [EVENTS] | kinesis [EVENTS] | definitions FOLDER"),
+        _ => eprintln!(
+            "usage: doors send ADDRESS PID [EVENTS] [BATCH] [CONNECTIONS] | totals [EVENTS] | kinesis [EVENTS] | definitions FOLDER"
+        ),
     }
 }
 

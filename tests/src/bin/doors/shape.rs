@@ -6,8 +6,18 @@ use tidemill_schemas::time::Timestamp;
 use tidemill_tests::generator::Random;
 
 const NAMES: [&str; 12] = [
-    "page_view", "page_view", "page_view", "click", "click", "search", "product_view", "product_view", "add_to_cart",
-    "checkout_start", "purchase", "login",
+    "page_view",
+    "page_view",
+    "page_view",
+    "click",
+    "click",
+    "search",
+    "product_view",
+    "product_view",
+    "add_to_cart",
+    "checkout_start",
+    "purchase",
+    "login",
 ];
 const COUNTRIES: [&str; 24] = [
     "US", "US", "US", "US", "DE", "DE", "GB", "GB", "FR", "IN", "IN", "BR", "JP", "CA", "AU", "NL", "ES", "IT", "PL",
@@ -24,7 +34,11 @@ pub fn line(random: &mut Random, now: Timestamp) -> String {
     let time = now.plus_micros(-(random.below(3_600_000_000) as i64));
     let mut line = format!(
         "{{\"id\":\"{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}\",\"source\":\"web\",\"name\":\"{name}\",\"actor\":\"u_{actor:012x}\",\"time\":\"{time}\",\"properties\":{{",
-        high >> 32, (high >> 16) & 0xFFFF, high & 0xFFF, (low >> 48) & 0xFFF, low & 0xFFFF_FFFF_FFFF,
+        high >> 32,
+        (high >> 16) & 0xFFFF,
+        high & 0xFFF,
+        (low >> 48) & 0xFFF,
+        low & 0xFFFF_FFFF_FFFF,
     );
     write!(
         line,
@@ -57,7 +71,10 @@ pub fn definition(at: usize) -> String {
         at => {
             let name = NAMES[at % NAMES.len()];
             let by = ["country", "device", "plan", "ab"][at % 4];
-            format!("from: {name}\nwhere: duration_ms > {}\nmetrics: {{ n: count(*), ms: sum(duration_ms) }}\nby: [{by}]\n", at * 1_000)
+            format!(
+                "from: {name}\nwhere: duration_ms > {}\nmetrics: {{ n: count(*), ms: sum(duration_ms) }}\nby: [{by}]\n",
+                at * 1_000
+            )
         }
     };
     format!("{head}{rest}timezone: Europe/Berlin\n")

@@ -2,7 +2,7 @@
 
 use tidemill_aggregator::on_changes::on_changes;
 use tidemill_ingest::event_store;
-use tidemill_ports::{Outcome, Change};
+use tidemill_ports::{Change, Outcome};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::Position;
 use tidemill_tests::generator::Random;
@@ -22,7 +22,11 @@ pub fn run(events: usize) {
             took.push(runtime.block_on(once(events, insights)));
         }
         took.sort();
-        told(&format!("on_changes, {insights} insights, {events} events, {DELIVERY_CHANGES} a delivery"), events, took[1]);
+        told(
+            &format!("on_changes, {insights} insights, {events} events, {DELIVERY_CHANGES} a delivery"),
+            events,
+            took[1],
+        );
     }
     decode(events);
 }
