@@ -44,7 +44,7 @@ async fn add_all(context: &Context, shard: &str, changes: &[Change], last: Posit
     let mut by_tenant: BTreeMap<&[u8], Vec<ImageChange<'_>>> = BTreeMap::new();
     for change in changes {
         if let Some(change) = event_store::images(change)? {
-            by_tenant.entry(change.tenant).or_default().push(change);
+            by_tenant.entry(change.tenant).or_insert_with(|| Vec::with_capacity(changes.len())).push(change);
         }
     }
     let totals = TotalStore::new(context);
@@ -108,7 +108,7 @@ impl Images {
         // A removal by age takes nothing away: pages keep the event.
         let counted = || changes.iter().filter(|change| change.new.is_some());
         let live = |image: &&Image<'_>| !image.deleted;
-        let old = counted().filter_map(|change| change.old.as_ref()).filter(live);
+        let old = counted().filter_map(|change| change.old.as_deref()).filter(live);
         let new = counted().filter_map(|change| change.new.as_ref()).filter(live);
         Ok(Images { old: batch(&old.collect::<Vec<_>>(), wanted)?, new: batch(&new.collect::<Vec<_>>(), wanted)? })
     }

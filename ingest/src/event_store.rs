@@ -264,7 +264,10 @@ fn write_of(tenant: &Tenant, event: &Event) -> Result<Write, Error> {
 /// # Errors
 /// [`Error::Invalid`] when the event cannot be encoded; a checked event always can.
 pub fn encode(event: &Event) -> Result<Bytes, Error> {
-    let body = postcard::to_extend(event, vec![EVENT_FORMAT]);
+    let properties = event.properties.iter().map(|(key, value)| 24 + key.len() + value.text_bytes()).sum::<usize>();
+    let mut out = Vec::with_capacity(128 + event.id.len() + event.source.len() + event.name.len() + properties);
+    out.push(EVENT_FORMAT);
+    let body = postcard::to_extend(event, out);
     body.map(Bytes::from).map_err(|why| Error::Invalid(format!("event not encodable: {why}")))
 }
 
@@ -296,7 +299,7 @@ pub struct ImageChange<'a> {
     /// Whose event it is, as keys have it; [`tenant_of`] reads it.
     pub tenant: &'a [u8],
     /// The copy before; `None`: there was none, or pages have both already.
-    pub old: Option<Image<'a>>,
+    pub old: Option<Box<Image<'a>>>,
     /// The copy after; `None`: its time in the store was over, or pages have both already.
     pub new: Option<Image<'a>>,
 }
@@ -311,7 +314,8 @@ pub fn images(change: &Change) -> Result<Option<ImageChange<'_>>, Error> {
     if brings_back(change) {
         return Ok(Some(ImageChange { position, tenant, old: None, new: None }));
     }
-    let old = change.old.as_ref().map(image).transpose()?;
+    // Few changes replace anything, and many changes are held at once.
+    let old = change.old.as_ref().map(|item| image(item).map(Box::new)).transpose()?;
     let new = change.new.as_ref().map(image).transpose()?;
     Ok(Some(ImageChange { position, tenant, old, new }))
 }

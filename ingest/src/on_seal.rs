@@ -140,7 +140,7 @@ fn stored(change: &Change, days: &BTreeSet<Date>) -> Result<StoredChange, Error>
     let event = |image: Image<'_>| {
         image.event().map_err(|why| Error::Invalid(format!("a stored event holds a number that is none: {why}")))
     };
-    let old = old.map(|old| event(without_properties(old))).transpose()?;
+    let old = old.map(|old| event(without_properties(*old))).transpose()?;
     Ok(StoredChange { old, new: new.map(event).transpose()? })
 }
 
@@ -151,7 +151,8 @@ fn without_properties(image: Image<'_>) -> Image<'_> {
 /// For each change whether the delivery's first change of its event had an old copy, or brought an imported one back:
 /// pages may then hold records of it already.
 fn corrections(changes: &[&Change]) -> Vec<bool> {
-    let mut firsts: HashMap<&Key, bool> = HashMap::with_capacity(changes.len());
+    let mut firsts: HashMap<&Key, bool, foldhash::fast::FixedState> =
+        HashMap::with_capacity_and_hasher(changes.len(), foldhash::fast::FixedState::default());
     let has_records = |change: &Change| change.old.is_some() || event_store::brings_back(change);
     changes.iter().map(|change| *firsts.entry(&change.key).or_insert_with(|| has_records(change))).collect()
 }

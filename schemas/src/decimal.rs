@@ -326,13 +326,36 @@ impl fmt::Debug for Decimal {
 /// Stored as text, which every format carries exactly.
 impl Serialize for Decimal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        // Put down once: some formats would ask for the text twice, to know its length first.
+        let mut text = Text { bytes: [0; TEXT_BYTES_MAX], len: 0 };
+        match fmt::write(&mut text, format_args!("{self}")) {
+            Ok(()) => serializer.serialize_str(std::str::from_utf8(&text.bytes[..text.len]).unwrap_or_default()),
+            Err(_) => serializer.collect_str(self),
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Decimal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
         deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// Bytes of the longest decimal's text: 38 digits, a sign, a point, and a zero before it.
+const TEXT_BYTES_MAX: usize = 48;
+
+/// A short text in place.
+struct Text {
+    bytes: [u8; TEXT_BYTES_MAX],
+    len: usize,
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len + text.len();
+        self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
     }
 }
 

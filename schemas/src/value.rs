@@ -66,6 +66,11 @@ impl Value {
         }
     }
 
+    /// Bytes of a text; 0 for every other value.
+    pub fn text_bytes(&self) -> usize {
+        if let Value::Text(text) = self { text.len() } else { 0 }
+    }
+
     /// 128-bit xxh3 of the typed value: the persisted identity of a value in distinct counts. Equal values hash alike
     /// whatever page or encoding they came from; values of different types never share a pre-image.
     pub fn hash128(&self) -> u128 {

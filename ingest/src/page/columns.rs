@@ -278,7 +278,7 @@ fn texts(values: &[Option<&str>]) -> Result<ArrayRef, PageError> {
 
 /// Text with a dictionary in order of first appearance.
 fn dictionary<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Result<DictionaryArray<Int32Type>, PageError> {
-    let mut codes: HashMap<&str, i32> = HashMap::new();
+    let mut codes: HashMap<&str, i32, foldhash::fast::FixedState> = HashMap::default();
     let mut words: Vec<&str> = Vec::new();
     let mut last: Option<(&str, i32)> = None;
     let keys = values

@@ -53,9 +53,9 @@ impl Delivery {
     /// make a page too large: then it was not taken, and the delivery ends before it. The first one is always taken.
     pub fn take(&mut self, change: Option<&ImageChange<'_>>, bytes: usize) -> bool {
         if let Some(ImageChange { tenant, old, new, .. }) = change
-            && let Some(either) = new.as_ref().or(old.as_ref())
+            && let Some(either) = new.as_ref().or(old.as_deref())
         {
-            let touched = touched(old.as_ref(), new.as_ref());
+            let touched = touched(old.as_deref(), new.as_ref());
             let known = self.sources.get(*tenant).and_then(|sources| sources.get(either.source));
             let bytes_of = |day: &Date| Some(known?.days.get(day)?.bytes);
             let opened = touched.iter().flatten().filter(|day| bytes_of(day).is_none()).count();

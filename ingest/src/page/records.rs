@@ -56,7 +56,7 @@ pub fn records(
 #[derive(Default)]
 struct Day {
     records: Vec<Record>,
-    at: HashMap<String, usize>,
+    at: HashMap<String, usize, foldhash::fast::FixedState>,
 }
 
 impl Day {

@@ -21,8 +21,6 @@ use crate::file::unavailable;
 pub(super) const JOBS_WAITING_MAX: usize = 256;
 /// Bytes of bodies after which a transaction takes no further job.
 const TRANSACTION_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Bytes of recent items that go into the tree at once when the feed is trimmed, so that nothing of it has to stay.
-const TRIM_SWEEP_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// What the writer is asked to do.
 pub(super) enum Job {
@@ -203,10 +201,12 @@ fn work(
             Job::Trim { .. } => Answer::One(Ok(())),
         });
     }
-    let trims = jobs.iter().any(|job| matches!(job, Job::Trim { .. }));
+    // Who trims up to the head waits for nothing more: then there is time, and nothing of the feed has to stay.
+    let head = |shard: u16| heads.get(usize::from(shard)).copied().unwrap_or_default();
+    let idle = jobs.iter().any(|job| matches!(job, Job::Trim { shard, through, .. } if *through >= head(*shard)));
     let slice = match shards {
         0 => Slice::default(),
-        _ if trims && recent.bytes() <= TRIM_SWEEP_BYTES_MAX => Sweep::all(recent, &heads),
+        _ if idle => Sweep::all(recent, &heads),
         _ => sweep.slice(recent, apply.changes(), &heads),
     };
     apply.sweep(&slice.rows)?;

@@ -219,21 +219,27 @@ fn text<'a>(scanner: &mut Scanner<'a>, path: &str) -> Result<Cow<'a, str>, Wrong
 }
 
 /// The keys of one object so far.
-#[derive(Default)]
 struct Keys<'a> {
-    few: Vec<Cow<'a, str>>,
+    few: [Cow<'a, str>; KEYS_FEW],
+    count: usize,
     many: HashSet<Cow<'a, str>>,
+}
+
+impl Default for Keys<'_> {
+    fn default() -> Self {
+        Keys { few: [const { Cow::Borrowed("") }; KEYS_FEW], count: 0, many: HashSet::new() }
+    }
 }
 
 impl<'a> Keys<'a> {
     /// Adds a key; `false` when it was there.
     fn add(&mut self, key: Cow<'a, str>) -> bool {
-        if self.few.contains(&key) {
+        if self.few[..self.count].contains(&key) {
             return false;
         }
-        if self.few.len() < KEYS_FEW {
-            self.few.reserve(KEYS_FEW - self.few.len());
-            self.few.push(key);
+        if let Some(place) = self.few.get_mut(self.count) {
+            *place = key;
+            self.count += 1;
             return true;
         }
         self.many.insert(key)
