@@ -74,7 +74,8 @@ impl Sum {
     ) -> Result<(), Failure> {
         let Some(compacted) = answer.get("compacted") else {
             self.left += 1;
-            if let Some(left) = answer.get("left").filter(|left| !["TM0152", "TM0154"].contains(&left.text_at("code"))) {
+            if let Some(left) = answer.get("left").filter(|left| !["TM0152", "TM0154"].contains(&left.text_at("code")))
+            {
                 let (code, reason) = (left.text_at("code"), left.text_at("reason"));
                 terminal.warn(&format!("{source} {date} is left as it is: {reason} ({code})"));
             }
@@ -95,7 +96,8 @@ impl Sum {
 
     fn tell(&self, terminal: &Terminal, took: Duration) -> Result<(), Failure> {
         if terminal.json {
-            let named = |[rows, pages, bytes]: [u64; 3]| format!("{{\"rows\":{rows},\"pages\":{pages},\"bytes\":{bytes}}}");
+            let named =
+                |[rows, pages, bytes]: [u64; 3]| format!("{{\"rows\":{rows},\"pages\":{pages},\"bytes\":{bytes}}}");
             let (before, after) = (named(self.before), named(self.after));
             let (days, left, millis) = (self.days, self.left, took.as_millis());
             return terminal.print(&format!(

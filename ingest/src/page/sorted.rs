@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
-    UInt32Array, new_null_array,
+    ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray, UInt32Array,
+    new_null_array,
 };
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
@@ -270,12 +270,7 @@ impl Gathering {
     ///
     /// # Errors
     /// [`PageError::Empty`] without rows; else Arrow's or Parquet's own.
-    pub fn page(
-        mut self,
-        source: &str,
-        day: Date,
-        primary: &dyn Fn(&str) -> Type,
-    ) -> Result<EncodedPage, PageError> {
+    pub fn page(mut self, source: &str, day: Date, primary: &dyn Fn(&str) -> Type) -> Result<EncodedPage, PageError> {
         let rows = concat_batches(&self.schema, &self.batches)?;
         self.batches.clear();
         let mut order = Ordering::of(&rows)?;

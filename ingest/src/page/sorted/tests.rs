@@ -62,7 +62,6 @@ fn of_one_day(events: Vec<Event>) -> Vec<Event> {
         .collect()
 }
 
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
