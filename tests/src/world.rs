@@ -58,6 +58,8 @@ pub struct World {
     pub firings: Vec<(String, Timestamp)>,
     /// How often a period asks for its missing days.
     pub repair_attempts: u32,
+    /// Whether settling compacts days at random.
+    pub compacts: bool,
     /// Days that were compacted, and objects that were removed for it.
     pub compacted: (u64, u64),
     router: axum::Router,
@@ -77,7 +79,8 @@ impl World {
         let router = tidemill_api::router(Arc::clone(&context), open);
         let repair_attempts = REPAIR_ATTEMPTS_DEFAULT;
         let (firings, cursors) = (Vec::new(), BTreeMap::new());
-        World { ports, faults, context, firings, repair_attempts, compacted: (0, 0), router, cursors }
+        let (compacts, compacted) = (true, (0, 0));
+        World { ports, faults, context, firings, repair_attempts, compacts, compacted, router, cursors }
     }
 
     /// The time.

@@ -29,7 +29,7 @@ impl World {
             if !moved {
                 return;
             }
-            if random.chance(20) {
+            if self.compacts && random.chance(20) {
                 self.compact_some(random).await;
             }
         }

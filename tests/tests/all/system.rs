@@ -300,6 +300,7 @@ async fn any_order_duplicates_and_cuts_give_the_same_bytes() {
 /// Copies in any order, each by a send or by an import: the numbers are the oracle's.
 #[tokio::test]
 async fn whichever_way_events_come_the_numbers_are_the_oracles() {
+    let mut compacted = (0, 0);
     for seed in seeds() {
         let _told = Told(seed);
         let case = Case::of(seed);
@@ -334,7 +335,9 @@ async fn whichever_way_events_come_the_numbers_are_the_oracles() {
         let received: Vec<Event> =
             copies.iter().map(|event| Event { received: case.events.end, ..event.clone() }).collect();
         case.check(&world, &received, true).await;
+        compacted = (compacted.0 + world.compacted.0, compacted.1 + world.compacted.1);
     }
+    assert!(seeds().len() == 1 || compacted.0 > 20 && compacted.1 > 20, "these worlds compact: {compacted:?}");
 }
 
 #[tokio::test]
