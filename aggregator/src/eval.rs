@@ -113,7 +113,7 @@ impl Node {
                 let right = right.evaluate(frame, asked)?;
                 compare(*how, left, right)
             }
-            Node::Test(inner, test) => test.0.apply(inner.evaluate(frame, asked)?)?,
+            Node::Test(inner, test) => test.0.apply(inner.evaluate(frame, asked)?, asked)?,
             Node::IsNull(inner) => {
                 let valid = inner.evaluate(frame, asked)?.nulls();
                 let nulls = valid.map_or_else(|| BooleanBuffer::new_unset(frame.rows()), |valid| !valid.inner());

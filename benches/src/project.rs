@@ -16,6 +16,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::Method;
 use serde_json::Value;
+use tidemill_ingest::manifest::IndexedPage;
 use tidemill_ingest::page_store::PageStore;
 use tidemill_local::{Store, SystemClock, blobs_folder};
 use tidemill_schemas::calendar::Date;
@@ -214,10 +215,11 @@ async fn listed(store: &Path) -> Result<(Vec<Page>, Span), String> {
     }
     let span = span.ok_or("the project has no events")?;
     let set = pages.pages(&tenant, &sources, span.first, span.last).await.map_err(|why| why.to_string())?;
-    if set.days.values().flatten().any(|page| page.page.corrections > 0) {
+    let readable: Vec<IndexedPage> = set.days.keys().flat_map(|day| set.readable(*day)).collect();
+    if readable.iter().any(|page| page.page.corrections > 0) {
         return Err("the project has corrections, which peers know nothing of; measure on history alone".to_owned());
     }
-    let listed = set.days.into_values().flatten().map(|page| page.page);
+    let listed = readable.into_iter().map(|page| page.page);
     let listed = listed.map(|page| Page { day: page.day, object: page.object, rows: page.rows, bytes: page.bytes });
     Ok((listed.collect(), span))
 }

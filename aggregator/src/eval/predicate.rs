@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use arrow::array::{Array, BooleanArray};
+use arrow::array::{Array, BooleanArray, BooleanBufferBuilder};
 use arrow::buffer::BooleanBuffer;
 use regex::Regex;
 use tidemill_schemas::expression::{Comparison, Pattern};
@@ -13,6 +13,9 @@ use tidemill_schemas::value::{Type, Value};
 
 use super::EvalError;
 use super::vector::{Numbers, Texts, Unscaled, Vector};
+
+/// A test of fewer than one row in so many looks at those rows only.
+const FEW_ROWS_SHARE: usize = 6;
 
 /// A test.
 #[derive(Clone, Debug)]
@@ -77,11 +80,11 @@ impl Predicate {
         Predicate::In(values)
     }
 
-    /// The test of every row; null where the row is null.
+    /// The test of every row that is asked for (`None`: all); null where the row is null.
     ///
     /// # Errors
     /// [`EvalError::Pattern`].
-    pub fn apply(&self, vector: Vector) -> Result<Vector, EvalError> {
+    pub fn apply(&self, vector: Vector, asked: Option<&BooleanBuffer>) -> Result<Vector, EvalError> {
         let rows = vector.rows();
         let wanted = match self {
             Predicate::Compare(_, value) => value.type_of(),
@@ -96,7 +99,7 @@ impl Predicate {
             Vector::Null(_) | Vector::Any(_) => return Ok(Vector::Null(rows)),
             Vector::Bool(bools) => BooleanBuffer::collect_bool(rows, |row| self.test(&Value::Bool(bools.value(row)))),
             Vector::Number(numbers) => self.numbers(numbers),
-            Vector::Text(texts) => self.texts(texts),
+            Vector::Text(texts) => self.texts(texts, asked),
             Vector::Time(times) => self.integers(&times.values, |value| match value {
                 Value::Time(time) => Some(time.micros()),
                 _ => None,
@@ -127,8 +130,10 @@ impl Predicate {
         }
     }
 
-    fn texts(&self, texts: &Texts) -> BooleanBuffer {
+    fn texts(&self, texts: &Texts, asked: Option<&BooleanBuffer>) -> BooleanBuffer {
         let rows = texts.rows();
+        // Of few rows each is looked at by itself.
+        let few = asked.filter(|asked| asked.count_set_bits() * FEW_ROWS_SHARE < rows);
         let Some(keys) = texts.keys.as_ref().filter(|_| texts.values.len() <= 2 * rows) else {
             return BooleanBuffer::collect_bool(rows, |row| {
                 texts.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) && self.text(texts.at(row))
@@ -138,12 +143,19 @@ impl Predicate {
             // A few words: one bit each, so that a row costs a shift.
             let holds = |place: usize| texts.values.is_valid(place) && self.text(texts.values.value(place));
             let bits = (0..texts.values.len()).fold(0u64, |bits, place| bits | u64::from(holds(place)) << place);
+            if let Some(few) = few {
+                return each(few, rows, |row| bits >> (keys[row] & 63) & 1 == 1);
+            }
             return BooleanBuffer::collect_bool(rows, |row| bits >> (keys[row] & 63) & 1 == 1);
         }
         let by_place: Vec<bool> = (0..texts.values.len())
             .map(|place| texts.values.is_valid(place) && self.text(texts.values.value(place)))
             .collect();
-        BooleanBuffer::collect_bool(rows, |row| by_place.get(keys[row] as usize).copied().unwrap_or(false))
+        let holds = |row: usize| by_place.get(keys[row] as usize).copied().unwrap_or(false);
+        match few {
+            Some(few) => each(few, rows, holds),
+            None => BooleanBuffer::collect_bool(rows, holds),
+        }
     }
 
     fn numbers(&self, numbers: &Numbers) -> BooleanBuffer {
@@ -185,6 +197,14 @@ impl Predicate {
             Predicate::Matches(_) => BooleanBuffer::new_unset(values.len()),
         }
     }
+}
+
+/// The test of some rows; the others do not pass.
+fn each(asked: &BooleanBuffer, rows: usize, holds: impl Fn(usize) -> bool) -> BooleanBuffer {
+    let mut bits = BooleanBufferBuilder::new(rows);
+    bits.append_n(rows, false);
+    asked.set_indices().filter(|row| holds(*row)).for_each(|row| bits.set_bit(row, true));
+    bits.finish()
 }
 
 /// A constant in units of a scale; `None` when it is no whole number of them.

@@ -5,19 +5,19 @@
 //! statistics are those of the dictionary, not of every row. Beyond [`DICTIONARY_BYTES_MAX`] texts lie plain.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use bytes::Bytes;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{Compression, Encoding, PageType, ZstdLevel};
 use parquet::column::page::{CompressedPage, Page, PageWriter as _};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats};
 use parquet::file::page_index::offset_index::{OffsetIndexMetaData, PageLocation};
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
@@ -273,6 +273,7 @@ impl Texts {
         let mut sink = TrackedWrite::new(Vec::with_capacity(self.bytes + self.words.len() / 2));
         let mut writer = SerializedPageWriter::new(&mut sink);
         let (mut inflated, mut first_row, mut locations) = (0, 0, Vec::with_capacity(self.pages.len()));
+        let mut counts: BTreeMap<Encoding, i32> = BTreeMap::new();
         // Also an empty one: pages of nulls alone are dictionary pages, and readers ask for it.
         let buf = self.compress(&self.words)?;
         let num_values = self.spans.len() as u32;
@@ -281,6 +282,7 @@ impl Texts {
         let mut encodings = vec![Encoding::PLAIN, Encoding::RLE];
         for (page, rows) in std::mem::take(&mut self.pages) {
             let encoding = page.encoding();
+            *counts.entry(encoding).or_default() += 1;
             if !encodings.contains(&encoding) {
                 encodings.push(encoding);
             }
@@ -290,11 +292,14 @@ impl Texts {
             locations.push(PageLocation { offset, compressed_page_size, first_row_index: first_row });
             first_row += rows as i64;
         }
+        // Says that all values are in the dictionary, if they are: distinct counts then need no row.
+        let stats = |(encoding, count)| PageEncodingStats { page_type: PageType::DATA_PAGE, encoding, count };
         let data_page_offset = locations.first().map_or(0, |first| first.offset);
         let bytes = Bytes::from(sink.into_inner()?);
         let metadata = ColumnChunkMetaData::builder(column)
             .set_compression(Compression::ZSTD(self.level))
             .set_encodings(encodings)
+            .set_page_encoding_stats(counts.into_iter().map(stats).collect())
             .set_total_compressed_size(bytes.len() as i64)
             .set_total_uncompressed_size(inflated as i64)
             .set_num_values(self.rows as i64)

@@ -4,8 +4,8 @@ use tidemill_schemas::event::Event;
 use tidemill_schemas::time::{MICROS_PER_DAY, MICROS_PER_SECOND, Timestamp};
 
 use super::*;
-use crate::page::Wanted;
 use crate::arbitrary::{event, now};
+use crate::page::Wanted;
 use crate::page::{Record, batch_to_events, encode, open};
 
 const ANY: fn(&str) -> Type = |_| Type::Text;
