@@ -78,6 +78,8 @@ pub fn unpack(record: &[u8]) -> Result<Vec<&[u8]>, KplError> {
     while let Some(field) = reader.field()? {
         match field {
             Field { number: 1, value: Contents::Bytes(_), .. } => keys += 1,
+            // Hash keys said where a record went; it is here now.
+            Field { number: 2, value: Contents::Bytes(_), .. } => {}
             Field { number: 3, value: Contents::Bytes(bytes), at } => {
                 if records.len() == USER_RECORDS_MAX {
                     return Err(KplError::TooMany);
@@ -147,12 +149,13 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         let tag = self.varint()?;
-        let at = self.at;
+        let mut at = self.at;
         let value = match tag & 7 {
             0 => Contents::Number(self.varint()?),
             1 => self.take(8).map(|_| Contents::Fixed)?,
             2 => {
                 let length = self.varint()?;
+                at = self.at;
                 Contents::Bytes(self.take(length)?)
             }
             5 => self.take(4).map(|_| Contents::Fixed)?,

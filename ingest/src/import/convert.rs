@@ -18,7 +18,7 @@ use arrow::datatypes::{DataType, Field, Fields, Int64Type, Schema};
 use tidemill_schemas::event::{
     Broken, EVENT_AHEAD_MICROS_MAX, EVENT_BYTES_MAX, EVENT_DEPTH_MAX, EVENT_KEY_BYTES_MAX, EVENT_PROPERTIES_MAX,
 };
-use tidemill_schemas::page::{META_PROPERTY, META_TYPE, envelope_fields};
+use tidemill_schemas::page::{META_PROPERTY, META_TYPE, column_name, envelope_fields};
 use tidemill_schemas::value::Type;
 
 use super::mapping::{Bound, Place};
@@ -202,7 +202,8 @@ impl Converter {
                 (META_PROPERTY.to_owned(), leaf.key.clone()),
                 (META_TYPE.to_owned(), at.word().to_owned()),
             ]);
-            fields.push(Field::new(&leaf.key, array.data_type().clone(), true).with_metadata(metadata));
+            let name = column_name(&leaf.key, at, at);
+            fields.push(Field::new(name, array.data_type().clone(), true).with_metadata(metadata));
             arrays.push(array);
         }
         text_bytes.doubt(self.text_bytes_safe, rows, doubts);

@@ -36,7 +36,7 @@ use super::{EncodedPage, PageError, Properties};
 /// zstd's level: a higher one costs a fifth more and saves a hundredth.
 const ZSTD_LEVEL: i32 = 1;
 /// Rows of a data page where rows are sorted: what a reader of one name skips or reads.
-pub const SORTED_DATA_PAGE_ROWS: usize = 4_096;
+pub const SORTED_PAGE_ROWS: usize = 4_096;
 /// Digits that fit into 64 bits.
 const SMALL_DIGITS: u8 = 18;
 /// Values looked at to tell whether a column repeats itself.
@@ -455,7 +455,7 @@ fn layout(
         let by = |column_idx: i32| SortingColumn { column_idx, descending: false, nulls_first: false };
         layout = layout
             .set_sorting_columns(Some(vec![by(name as i32), by(time as i32)]))
-            .set_data_page_row_count_limit(SORTED_DATA_PAGE_ROWS)
+            .set_data_page_row_count_limit(SORTED_PAGE_ROWS)
             .set_column_statistics_enabled(ColumnPath::from(NAME), EnabledStatistics::Page);
     }
     for name in plain {

@@ -50,13 +50,14 @@ fn fired(world: &World, name: &str) -> Vec<Timestamp> {
 #[tokio::test]
 async fn the_first_event_arms_and_silence_disarms() {
     let mut world = started("2026-03-01T12:00:00Z", "UTC").await;
+    world.compacts = false;
     assert_eq!(world.ports.schedule.list().await, Ok(vec![]), "nothing is armed before the first event");
     world.send(&order("a", "2026-03-01T11:59:00Z")).await;
     world.settle(&mut Random::of(1)).await;
     let armed = world.ports.schedule.list().await.expect("memory lists");
     let names: Vec<_> = armed.iter().filter_map(|entry| entry.name.split('.').nth(1)).collect();
     let rollups = ["rollup-UTC", "rollup-month-UTC", "rollup-quarter-UTC", "rollup-week-UTC", "rollup-year-UTC"];
-    assert_eq!(names, [["refresh-5m", "repair"].as_slice(), &rollups].concat());
+    assert_eq!(names, [["refresh-5m", "repair"].as_slice(), &rollups, &["upkeep"]].concat());
     let answer = day(&world, "2026-03-01", "2026-03-02").await;
     assert_eq!(answer["rows"][0]["total"].to_string(), "2.5", "the first look comes at once: {answer}");
     live_until(&mut world, "2026-03-01T12:12:00Z").await;
@@ -133,6 +134,7 @@ async fn rollups_that_were_missed_are_made_good() {
 #[tokio::test]
 async fn a_wrong_running_total_is_found_and_healed() {
     let mut world = started("2026-03-01T12:00:00Z", "UTC").await;
+    world.compacts = false;
     world.send(&order("a", "2026-03-01T12:00:00Z")).await;
     world.settle(&mut Random::of(1)).await;
     let context = world.ports.context();

@@ -77,7 +77,7 @@ async fn a_trimmed_feed_goes_on_where_it_was() {
     table.trim(shard, Position(50)).await.unwrap();
     let rest = table.changes(shard, Position(50), 1_000).await.unwrap();
     assert_eq!(rest.iter().map(|change| change.position.0).collect::<Vec<_>>(), (51..=100).collect::<Vec<_>>());
-    assert!(table.changes(shard, Position(0), 1_000).await.unwrap().len() < 100, "something was trimmed");
+    // What only the feed holds stays until everything is trimmed, which sweeps it into the tree first.
     table.trim(shard, Position(100)).await.unwrap();
     assert_eq!(table.changes(shard, Position(0), 1_000).await.unwrap(), []);
     drop(table);
@@ -154,7 +154,7 @@ async fn a_killed_table_has_what_only_its_feed_held() {
     assert_eq!(table.get_each(&all).await, memory.get_each(&all).await);
     // What the tree has not got yet is kept however far the consumers are.
     for shard in table.shard_names() {
-        let most = Position(table.head(&shard).unwrap().0 - 1);
+        let most = Position(table.head(&shard).unwrap().0.saturating_sub(1));
         table.trim(&shard, most).await.unwrap();
     }
     let copy = dir.path().join("trimmed.redb");

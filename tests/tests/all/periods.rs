@@ -357,6 +357,7 @@ async fn a_changed_day_changes_its_periods_and_no_others() {
 #[tokio::test]
 async fn a_late_look_goes_by_schedule_when_no_queue_keeps_it() {
     let (mut world, _, _) = a_month_of_days(10).await;
+    world.compacts = false;
     // A page that cannot be read: the day can never be computed.
     world.lose("orders", Period::Day, &[date("2026-03-03")]).await;
     let pages = tidemill_ingest::page_store::PageStore::new(&world.ports.context())

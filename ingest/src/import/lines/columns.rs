@@ -19,7 +19,7 @@ use tidemill_schemas::event::{
     EVENT_AHEAD_MICROS_MAX, EVENT_BYTES_MAX, EVENT_DEPTH_MAX, EVENT_KEY_BYTES_MAX, EVENT_PROPERTIES_MAX,
     EVENT_VALUE_BYTES_MAX,
 };
-use tidemill_schemas::page::{META_PROPERTY, META_TYPE, envelope_fields};
+use tidemill_schemas::page::{META_PROPERTY, META_TYPE, column_name, envelope_fields};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::Type;
 
@@ -377,7 +377,9 @@ impl Columns {
                 (META_PROPERTY.to_owned(), property.clone()),
                 (META_TYPE.to_owned(), at.word().to_owned()),
             ]);
-            let name = if names.insert(property) { property.clone() } else { format!("{property}${}", at.word()) };
+            // Named as in a page, so that a property called `$rare` is none of ours.
+            let first = names.insert(property);
+            let name = if first { column_name(property, at, at) } else { format!("{property}${}", at.word()) };
             fields.push(Field::new(name, array.data_type().clone(), true).with_metadata(metadata));
             arrays.push(array);
         }

@@ -77,6 +77,11 @@ proptest! {
         let (left, right) = expected.split_at(cut);
         let (two, standing) = pages(&[(0, left), (0, right)]);
         let (turned, _) = pages(&[(0, right), (0, left)]);
+        let mut census = Census::default();
+        if two.iter().any(|page| matches!(census.add(page.clone(), &standing), Err(Uncounted::Numbers(_)))) {
+            // No column holds a property's numbers together: such a day stays as it lies.
+            return Ok(());
+        }
         let once = compact(&two, &standing, u64::MAX);
         prop_assert_eq!(once.len(), 1);
         prop_assert_eq!(&compact(&turned, &standing, u64::MAX), &once, "the order of pages does not matter");
