@@ -142,7 +142,9 @@ impl<'d> Delivery<'d> {
     fn new(shard: &'d str, changes: &'d [ImageChange<'d>], insights: &[Insight<'_>]) -> Result<Delivery<'d>, Error> {
         let position = |change: Option<&ImageChange<'_>>| change.map(|change| change.position).unwrap_or_default();
         let (first, last) = (position(changes.first()), position(changes.last()));
-        let wanted: BTreeSet<Column> = insights.iter().flat_map(|insight| insight.plan.columns()).cloned().collect();
+        // The time decides the day, whether an expression reads it or not.
+        let columns = insights.iter().flat_map(|insight| insight.plan.columns()).cloned();
+        let wanted: BTreeSet<Column> = columns.chain([Column::Time]).collect();
         Ok(Delivery { shard, changes, images: Images::of(changes, &wanted)?, wanted, first, last })
     }
 }
