@@ -165,7 +165,9 @@ impl Threads {
                 // A worker answers in the order it was asked.
                 let slot = self.asked.iter_mut().map(|shares| &mut shares[worker]).find(|slot| slot.is_none());
                 debug_assert!(slot.is_some(), "days nobody asked for");
-                slot.map(|slot| *slot = Some(over));
+                if let Some(slot) = slot {
+                    *slot = Some(over);
+                }
                 None
             }
         }

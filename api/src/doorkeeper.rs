@@ -114,7 +114,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_can_grow_counts_as_the_longest() {
         let keeper = Doorkeeper::new(Arc::new(|| 0));
-        let mut turn = keeper.let_in(&headers(4)).ok().expect("room");
+        let Ok(mut turn) = keeper.let_in(&headers(4)) else { panic!("there is room") };
         assert!(turn.body(Body::from(vec![0x1F, 0x8B, 8, 0])).await.is_ok());
         assert_eq!(keeper.bytes.available_permits(), EVENT_BYTES_MAX - REQUEST_BYTES_MAX);
     }

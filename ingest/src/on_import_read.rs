@@ -43,6 +43,7 @@ pub(crate) struct Opened {
     pub(crate) rows: u64,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one per file")]
 enum Content {
     Table { metadata: ArrowReaderMetadata, batch_rows: usize, converter: Converter },
     Lines { file: LinesFile, lines: Lines },

@@ -220,7 +220,7 @@ fn check_key(field: &str, text: &str) -> Result<(), Broken> {
         return Err(Broken::KeyLength(field.to_owned(), text.len()));
     }
     // Nearly always plain ASCII, which is told without looking at characters one by one.
-    let plain = text.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte < 0x7F));
+    let plain = text.bytes().fold(true, |plain, byte| plain & (0x20..0x7F).contains(&byte));
     if !plain && text.chars().any(char::is_control) {
         return Err(Broken::ControlCharacter(field.to_owned()));
     }

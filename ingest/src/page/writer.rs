@@ -79,6 +79,7 @@ pub struct PageWriter {
 }
 
 /// A column chunk that is being written.
+#[expect(clippy::large_enum_variant, reason = "there is one per column")]
 enum Chunk {
     Texts(Box<Texts>),
     Other(ArrowColumnWriter),

@@ -62,12 +62,15 @@ pub(super) fn read_slice(file: &Database, recent: &RwLock<Recent>, query: &Query
     Ok(slice)
 }
 
+/// Rows as they are stored, and whether there are more.
+type Taken = (Vec<(Vec<u8>, Bytes)>, bool);
+
 /// Rows of both in reading order, up to what a slice holds, and whether there are more.
 fn merge(
     in_tree: &mut dyn FnMut() -> Result<Option<Row>, redb::StorageError>,
     mut in_recent: impl FnMut() -> Option<Row>,
     query: &Query,
-) -> Result<(Vec<(Vec<u8>, Bytes)>, bool), redb::StorageError> {
+) -> Result<Taken, redb::StorageError> {
     let (mut tree, mut recent) = (in_tree()?, in_recent());
     let (mut taken, mut bytes) = (Vec::new(), 0);
     loop {

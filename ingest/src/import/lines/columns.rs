@@ -228,11 +228,11 @@ impl Columns {
         if text.is_empty() || text.len() > EVENT_KEY_BYTES_MAX || has_control(&text) {
             return None;
         }
-        Some(self.place(line, &text))
+        Some(self.place(line, text))
     }
 
     /// Where a text that was just read lies.
-    fn place(&mut self, line: &Line<'_>, text: &Cow<'_, str>) -> u128 {
+    fn place(&mut self, line: &Line<'_>, text: Cow<'_, str>) -> u128 {
         match text {
             // It ends before the closing quote.
             Cow::Borrowed(text) => {
@@ -295,7 +295,7 @@ impl Columns {
             b'"' => {
                 let text = line.scanner.string().ok()?;
                 (text.len() <= EVENT_VALUE_BYTES_MAX).then_some(())?;
-                Value::Text(self.place(line, &text))
+                Value::Text(self.place(line, text))
             }
             _ => Value::Number(Decimal::parse(line.scanner.number().ok()?).ok()?),
         };

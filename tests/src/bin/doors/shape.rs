@@ -56,7 +56,7 @@ pub fn line(random: &mut Random, now: Timestamp) -> String {
 
 /// Few actors come often.
 fn random_actors(bits: u64) -> u64 {
-    if bits % 4 == 0 { 1_000_000 } else { 20_000 }
+    if bits.is_multiple_of(4) { 1_000_000 } else { 20_000 }
 }
 
 /// The definition of one of 20 insights of counts and sums.
