@@ -189,7 +189,8 @@ fn lay_out(objects: &[Page], folder: &Path, make: &dyn Fn(&str, &Path) -> Result
 /// In words: it does not.
 pub fn target() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|why| format!("cannot find myself: {why}"))?;
-    let target = own.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    // Cargo keeps what it knows of the compiler at the top, whoever made the folder.
+    let target = own.ancestors().find(|folder| folder.join(".rustc_info.json").is_file());
     target.map(Path::to_owned).ok_or_else(|| format!("{} was not built by cargo", own.display()))
 }
 
