@@ -67,9 +67,9 @@ impl Codes {
         each: bool,
         mut number: impl FnMut(GroupKey) -> Result<u32, E>,
     ) -> Result<Numbered, E> {
-        let Codes::Keys { keys, nulls, values } = self else {
-            let Codes::Combined(combined) = self else { return Ok(Numbered::default()) };
-            return combined.cells(rows, each, number);
+        let (keys, nulls, values) = match self {
+            Codes::Keys { keys, nulls, values } => (keys, nulls, values),
+            Codes::Combined(combined) => return combined.cells(rows, each, number),
         };
         let none = values.len();
         let mut number = |code: usize| {

@@ -1,4 +1,5 @@
-//! Imports of Parquet and NDJSON files: `POST /v1/imports`, `PUT /v1/imports/{id}/files/{n}`, `POST /v1/imports/{id}/commit`.
+//! Imports of Parquet and NDJSON files: `POST /v1/imports`, `PUT /v1/imports/{id}/files/{n}`,
+//! `POST /v1/imports/{id}/commit`.
 //!
 //! A session holds uploaded files on scratch disk until they are committed together. A file that is broken is told at
 //! once, and the others go on. A session that nobody touches for an hour is dropped; so is everything with the server,
@@ -23,7 +24,7 @@ use tidemill_ingest::import_store::GateError;
 use tidemill_ingest::on_import::{
     self, Format, ImportFailure, ImportFile, ImportReceipt, ImportRequest, Progress, RefusedFile, on_import,
 };
-use tidemill_ingest::scratch_store::Scratch;
+use tidemill_ingest::scratch_store::{self, Scratch};
 use tidemill_schemas::calendar::Zone;
 use tidemill_schemas::event::{Broken, SOURCE_DEFAULT};
 use tidemill_schemas::keys::Tenant;
@@ -190,17 +191,18 @@ pub async fn upload(
     let (request, now) = (session.request.clone(), api.context.clock.now());
     let unpacked = session.uploads.path(&format!("plain-{nth}"));
     let looked = tokio::task::spawn_blocking(move || {
-        if format == Format::Ndjson && on_import::unpack(&file, &unpacked)? {
-            tidemill_ingest::scratch_store::remove(&uploaded);
-            file.path = unpacked;
-        }
-        match on_import::look(&request, &file, now) {
-            Ok(rows) => Ok((file, rows)),
-            Err(refused) => {
-                tidemill_ingest::scratch_store::remove(&uploaded);
-                Err(refused)
+        let look = |file: &mut ImportFile| {
+            if format == Format::Ndjson && on_import::unpack(file, &unpacked)? {
+                scratch_store::remove(&uploaded);
+                file.path.clone_from(&unpacked);
             }
+            on_import::look(&request, file, now)
+        };
+        let looked = look(&mut file);
+        if looked.is_err() {
+            [&uploaded, &unpacked].into_iter().for_each(|path| scratch_store::remove(path));
         }
+        looked.map(|rows| (file, rows))
     });
     let looked = looked.await.map_err(|why| Problem::internal(&why))?;
     let mut held = session.held();

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::Method;
 use serde_json::Value;
+use tidemill_ingest::compaction::COMPACTED;
 use tidemill_ingest::manifest::IndexedPage;
 use tidemill_ingest::page_store::PageStore;
 use tidemill_local::{Store, SystemClock, blobs_folder};
@@ -37,8 +38,6 @@ const FORMAT: &str = "1";
 pub const FIRST: Date = Date::constant(2025, 10, 1);
 /// Days generated for the questions.
 pub const DAYS: u32 = 31;
-/// Object names of compacted pages begin so.
-const COMPACTED: &str = "compact";
 
 /// What lies in a project's pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -71,8 +70,8 @@ pub struct Project {
 }
 
 impl Project {
-    /// The project of so many events over so many days, made if it is not there. `history`: Parquet files to import instead of generated
-    /// ones.
+    /// The project of so many events over so many days, made if it is not there. `history`: Parquet files to import
+    /// instead of generated ones.
     ///
     /// # Errors
     /// In words: what could not be made or read.

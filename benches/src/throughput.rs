@@ -172,7 +172,10 @@ fn told(arguments: &Arguments, project: &Project, lines: &[(Question, Vec<Line>)
     }
     if let Some(path) = &arguments.svg {
         let millions = project.rows as f64 / 1e6;
-        let threads = if arguments.threads == 1 { "one thread" } else { "two threads" };
+        let threads = match arguments.threads {
+            0 | 1 => "one thread".to_owned(),
+            more => format!("{more} threads"),
+        };
         let title =
             format!("CPU time beside tidemill's, same {millions:.0}M events, {threads}: to the right takes more");
         write(path, chart::svg(&title, lines))?;

@@ -13,8 +13,13 @@ use tidemill_ingest::on_seal::on_seal;
 use tidemill_local::Handlers;
 use tidemill_ports::{Change, Context, Message, Outcome};
 use tidemill_rollups::on_delivery::on_delivery;
+use tidemill_schemas::calendar::{Date, Period};
+use tidemill_schemas::keys::Tenant;
+use tidemill_schemas::request::{ComputeSnapshotRequest, Reason};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::ShardId;
+
+use crate::cell::{Started, Usage};
 
 /// Bytes of an answer of the router.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -55,4 +60,36 @@ pub async fn ask(router: &Router, method: Method, path: &str, kind: &str, body: 
         return Err(format!("{path}: {status}: {}", String::from_utf8_lossy(&bytes)));
     }
     serde_json::from_slice(&bytes).map_err(|why| format!("{path}: {why}"))
+}
+
+/// Has a day of an insight computed, as a message of the queue does; what that took.
+///
+/// # Errors
+/// In words: it was not done.
+pub async fn compute(
+    context: &Context,
+    insight: &str,
+    fingerprint: &str,
+    day: Date,
+    reason: Reason,
+) -> Result<Usage, String> {
+    let request = ComputeSnapshotRequest {
+        tenant: Tenant::local().0,
+        insight: insight.to_owned(),
+        fingerprint: fingerprint.to_owned(),
+        period: Period::Day,
+        first: day,
+        last: day,
+        reason,
+        requested_at: context.clock.now(),
+    };
+    let body = serde_json::to_vec(&request).map_err(|why| why.to_string())?.into();
+    let message = Message { body, receipt: "day".to_owned(), deliveries: 1 };
+    let started = Started::now();
+    let outcomes = on_delivery(context, 0, &[message]).await;
+    let usage = started.usage();
+    match outcomes.as_slice() {
+        [Outcome::Done] => Ok(usage),
+        other => Err(format!("{insight} was not computed: {other:?}")),
+    }
 }

@@ -10,6 +10,7 @@ pub mod backfill;
 pub mod check;
 pub mod compact;
 pub mod completions;
+mod days;
 pub mod demo;
 pub mod doctor;
 pub mod explain;

@@ -101,15 +101,15 @@ async fn run(caller: &Caller, terminal: &Terminal, files: &[Source], path: &str)
         let name = file.path.display().to_string();
         let request = Request { method: Method::PUT, ..Request::get(format!("{path}/files/{nth}")) };
         let request = request.with("name", &name).with("format", file.format);
-        let opened = tokio::fs::File::open(&file.path).await.map_err(|error| Failure::file(&file.path, &error))?;
-        let answer = match caller.is_here() {
-            true => {
-                let path = std::path::absolute(&file.path).map_err(|error| Failure::file(&file.path, &error))?;
-                let answer = caller.name_file(&request, path).await;
-                bar.inc(length(file));
-                answer
-            }
-            false => caller.upload(&request, pieces(opened, bar.clone())).await,
+        let failed = |error: std::io::Error| Failure::file(&file.path, &error);
+        let opened = tokio::fs::File::open(&file.path).await.map_err(failed)?;
+        let answer = if caller.is_here() {
+            let path = std::path::absolute(&file.path).map_err(failed)?;
+            let answer = caller.name_file(&request, path).await;
+            bar.inc(length(file));
+            answer
+        } else {
+            caller.upload(&request, pieces(opened, bar.clone())).await
         };
         answer.inspect_err(|_| bar.finish_and_clear())?;
     }

@@ -2,14 +2,16 @@
 //! and the process never holds a gigabyte. Linux only: it tells how much a process held at most.
 #![cfg(target_os = "linux")]
 
+mod command;
+
 use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Fields};
 use bytes::Bytes;
+use command::tidemill;
 use flate2::{Compression as Deflate, write::GzEncoder};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -93,15 +95,6 @@ fn nested(depth: usize) -> Vec<(&'static str, ArrayRef)> {
         array = Arc::new(StructArray::new(fields, vec![array], None));
     }
     vec![("text", array)]
-}
-
-fn tidemill(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
-    command.current_dir(folder).env("NO_COLOR", "1").stdin(Stdio::null());
-    for variable in ["TIDEMILL_KEY", "TIDEMILL_PROJECT", "TIDEMILL_TARGET"] {
-        command.env_remove(variable);
-    }
-    command
 }
 
 /// The most a process held so far; it only grows.

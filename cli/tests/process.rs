@@ -1,13 +1,16 @@
 //! The command as a process: what a person types, the exit codes a script sees, and servers that are killed.
 
+mod command;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use command::tidemill;
 use flate2::read::MultiGzDecoder;
 use parquet::arrow::ArrowWriter;
 
@@ -17,15 +20,6 @@ const SERVING_SECONDS_MAX: u64 = 60;
 const KILLS_MILLIS: [u64; 4] = [30, 90, 200, 450];
 /// Events of the demo's history.
 const EVENTS: usize = 12_017;
-
-fn tidemill(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
-    command.current_dir(folder).env("NO_COLOR", "1").stdin(Stdio::null());
-    for variable in ["TIDEMILL_KEY", "TIDEMILL_PROJECT", "TIDEMILL_TARGET"] {
-        command.env_remove(variable);
-    }
-    command
-}
 
 fn run(folder: &Path, line: &str) -> Output {
     tidemill(folder).args(line.split_whitespace()).output().expect("it starts")

@@ -10,7 +10,6 @@ pub mod inflate;
 pub mod json;
 pub mod kinesis;
 pub mod kpl;
-mod md5;
 pub mod native;
 
 /// Events of one request. Every request of [`REQUEST_BYTES_MAX`] full of sensible events stays below; what it stops is

@@ -125,7 +125,7 @@ pub fn is_closed(day: Date, now: Timestamp) -> bool {
     ends(day).plus_seconds(COMPACT_AFTER_SECONDS) <= now
 }
 
-/// When a day can be compacted at the earliest.
+/// When a day is over.
 pub fn ends(day: Date) -> Timestamp {
     tidemill_schemas::calendar::Zone::utc().day(day).end
 }

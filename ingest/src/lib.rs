@@ -1,8 +1,8 @@
 //! From producers to pages: requests into the event store, its change feed into Parquet.
 //!
 //! `on_events` takes a request's body and answers once it is durable; `on_seal` turns the feed's changes into pages and
-//! commits them to the manifest; `on_compact` rewrites the pages of days that are over. Codecs, page building and file conversion are pure; only `on_*` and `*_store` touch
-//! ports. This crate knows nothing of insights.
+//! commits them to the manifest; `on_compact` rewrites the pages of days that are over. Codecs, page building and file
+//! conversion are pure; only `on_*` and `*_store` touch ports. This crate knows nothing of insights.
 
 pub mod codec;
 pub mod compaction;
@@ -30,6 +30,7 @@ pub mod page_store;
 pub mod quarantine_store;
 pub mod scratch_store;
 pub mod sift;
+mod varint;
 
 #[cfg(test)]
 mod arbitrary;

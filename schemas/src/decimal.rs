@@ -328,9 +328,10 @@ impl Serialize for Decimal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // Put down once: some formats would ask for the text twice, to know its length first.
         let mut text = Text { bytes: [0; TEXT_BYTES_MAX], len: 0 };
-        match fmt::write(&mut text, format_args!("{self}")) {
-            Ok(()) => serializer.serialize_str(std::str::from_utf8(&text.bytes[..text.len]).unwrap_or_default()),
-            Err(_) => serializer.collect_str(self),
+        let put = fmt::write(&mut text, format_args!("{self}"));
+        match (put, std::str::from_utf8(&text.bytes[..text.len])) {
+            (Ok(()), Ok(text)) => serializer.serialize_str(text),
+            _ => serializer.collect_str(self),
         }
     }
 }

@@ -101,9 +101,7 @@ impl Prepared {
         let codes = (!by.is_empty()).then(|| Codes::new(&by, frame.rows(), &lists));
         Ok(Prepared { received: frame.received().map_err(of)?, codes, metrics })
     }
-}
 
-impl Prepared {
     /// Whether anything is told apart row by row, and not only counted.
     fn by_row(&self) -> bool {
         matches!(self.received, Received::At(_))

@@ -15,13 +15,10 @@ use clap::Parser;
 use tidemill_benches::cell::{Started, Usage};
 use tidemill_benches::engine::runtime;
 use tidemill_benches::project::{FIRST, Project, target};
-use tidemill_benches::wired::ask;
+use tidemill_benches::wired::{ask, compute};
 use tidemill_local::{Store, SystemClock};
-use tidemill_ports::{Message, Outcome};
-use tidemill_rollups::on_delivery::on_delivery;
-use tidemill_schemas::calendar::{Period, next};
-use tidemill_schemas::keys::Tenant;
-use tidemill_schemas::request::{ComputeSnapshotRequest, Reason};
+use tidemill_schemas::calendar::next;
+use tidemill_schemas::request::Reason;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -111,22 +108,8 @@ async fn ready(project: &Project) -> Result<(Arc<Store>, tokio::net::TcpListener
     let context = Arc::new(store.context());
     let router = tidemill_api::router(context.clone(), true);
     let applied = ask(&router, Method::PUT, "/v1/insights/actors", "application/yaml", Body::from(INSIGHT)).await?;
-    let request = ComputeSnapshotRequest {
-        tenant: Tenant::local().0,
-        insight: "actors".to_owned(),
-        fingerprint: applied["fingerprint"].as_str().unwrap_or_default().to_owned(),
-        period: Period::Day,
-        first: FIRST,
-        last: FIRST,
-        reason: Reason::Rollup,
-        requested_at: context.clock.now(),
-    };
-    let body = serde_json::to_vec(&request).map_err(|why| why.to_string())?.into();
-    let message = Message { body, receipt: "day".to_owned(), deliveries: 1 };
-    let outcomes = on_delivery(&context, 0, &[message]).await;
-    if !matches!(outcomes.as_slice(), [Outcome::Done]) {
-        return Err(format!("the day was not computed: {outcomes:?}"));
-    }
+    let fingerprint = applied["fingerprint"].as_str().ok_or("the definition has no fingerprint")?;
+    compute(&context, "actors", fingerprint, FIRST, Reason::Rollup).await?;
     let answer = ask(&router, Method::GET, &path(), "", Body::empty()).await?;
     eprintln!("{answer}");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(|why| why.to_string())?;

@@ -1,8 +1,8 @@
 //! `refresh`: what it costs to keep a recomputed insight fresh, minute by minute, while its day grows.
 //!
 //! In: how many events the day ends with. They go in by the HTTP router in portions, by default one for each minute of a
-//! driven clock; after each, the change feed is sealed into pages, and the day is requested again, as the schedule would. Out: CPU
-//! seconds of a refresh at a tenth, at half and at the end of the day, and of the way in.
+//! driven clock; after each, the change feed is sealed into pages, and the day is requested again, as the schedule
+//! would. Out: CPU seconds of a refresh at a tenth, at half and at the end of the day, and of the way in.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,16 +11,13 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::Method;
 use clap::Parser;
-use tidemill_benches::cell::{Started, peak_kilobytes};
+use tidemill_benches::cell::{Started, Usage, peak_kilobytes};
 use tidemill_benches::engine::runtime;
 use tidemill_benches::events::ndjson;
-use tidemill_benches::wired::{Wired, ask};
+use tidemill_benches::wired::{Wired, ask, compute};
 use tidemill_local::{Runner, Store};
-use tidemill_ports::{Context, Message, Outcome};
-use tidemill_rollups::on_delivery::on_delivery;
-use tidemill_schemas::calendar::{Date, Period, Zone};
-use tidemill_schemas::keys::Tenant;
-use tidemill_schemas::request::{ComputeSnapshotRequest, Reason};
+use tidemill_schemas::calendar::{Date, Zone};
+use tidemill_schemas::request::Reason;
 use tidemill_schemas::time::{MICROS_PER_SECOND, Timestamp};
 use tidemill_tests::history::History;
 use tidemill_tests::memory::VirtualClock;
@@ -109,7 +106,7 @@ async fn run(arguments: &Arguments, folder: &std::path::Path) -> Result<(), Stri
         }
         runner.drain_feed().await.map_err(|failures| format!("{failures:?}"))?;
         way_in += started.usage().cpu;
-        refreshes.push(refresh(&context, &fingerprint, now).await?);
+        refreshes.push(compute(&context, "actors", &fingerprint, DAY, Reason::Refresh).await?);
         if [10, 50, 100].map(|percent| arguments.portions * percent / 100).contains(&portion) {
             tell(portion * 100 / arguments.portions, sent, &refreshes);
         }
@@ -121,9 +118,9 @@ async fn run(arguments: &Arguments, folder: &std::path::Path) -> Result<(), Stri
     Ok(())
 }
 
-fn tell(percent: u64, sent: u64, refreshes: &[(f64, f64)]) {
+fn tell(percent: u64, sent: u64, refreshes: &[Usage]) {
     let last = &refreshes[refreshes.len().saturating_sub(LOOKED_AT)..];
-    let median = |of: fn(&(f64, f64)) -> f64| {
+    let median = |of: fn(&Usage) -> f64| {
         let mut values: Vec<f64> = last.iter().map(of).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2] * 1e3
@@ -132,33 +129,10 @@ fn tell(percent: u64, sent: u64, refreshes: &[(f64, f64)]) {
         "{:>6}%{sent:>12}{:>8}{:>16.2}{:>16.2}{:>10}",
         percent,
         refreshes.len(),
-        median(|usage| usage.0),
-        median(|usage| usage.1),
+        median(|usage| usage.cpu),
+        median(|usage| usage.wall),
         peak_kilobytes().map_or_else(|| "?".to_owned(), |peak| (peak / 1024).to_string()),
     );
-}
-
-/// One refresh of the day; its CPU and wall seconds.
-async fn refresh(context: &Context, fingerprint: &str, now: Timestamp) -> Result<(f64, f64), String> {
-    let request = ComputeSnapshotRequest {
-        tenant: Tenant::local().0,
-        insight: "actors".to_owned(),
-        fingerprint: fingerprint.to_owned(),
-        period: Period::Day,
-        first: DAY,
-        last: DAY,
-        reason: Reason::Refresh,
-        requested_at: now,
-    };
-    let body = serde_json::to_vec(&request).map_err(|why| why.to_string())?.into();
-    let message = Message { body, receipt: "refresh".to_owned(), deliveries: 1 };
-    let started = Started::now();
-    let outcomes = on_delivery(context, 0, std::slice::from_ref(&message)).await;
-    let usage = started.usage();
-    match outcomes.as_slice() {
-        [Outcome::Done] => Ok((usage.cpu, usage.wall)),
-        other => Err(format!("the refresh ended as {other:?}")),
-    }
 }
 
 /// Generated events, portion by portion.

@@ -7,6 +7,7 @@ use clap::Args;
 use tokio::time::Instant;
 
 use crate::client::Request;
+use crate::commands::days::Days;
 use crate::failure::Failure;
 use crate::json::Json;
 use crate::render::number::{count, counted, seconds};
@@ -16,15 +17,8 @@ use crate::terminal::{Mark, Terminal};
 /// Rewrite the pages of days that are over: sorted, without what was corrected or withdrawn, in few files
 #[derive(Debug, Args)]
 pub struct Compact {
-    /// Only from this UTC day on
-    #[arg(long, value_name = "DAY")]
-    from: Option<String>,
-    /// Up to this UTC day, included
-    #[arg(long, value_name = "DAY")]
-    to: Option<String>,
-    /// Only of this source
-    #[arg(long)]
-    source: Option<String>,
+    #[command(flatten)]
+    days: Days,
     /// Also days where it gains little: few rows in few pages
     #[arg(long)]
     all: bool,
@@ -46,12 +40,8 @@ impl Compact {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let (client, terminal) = (session.client().await?, &session.terminal);
         client.drain_feed(terminal).await?;
-        let mut request = Request::get("/v1/events/days");
-        for (key, value) in [("from", self.from), ("to", self.to), ("source", self.source)] {
-            request = value.map_or(request.clone(), |value| request.with(key, value));
-        }
         let (began, mut sum) = (Instant::now(), Sum::default());
-        let answer = client.ask_json(&request).await?;
+        let answer = client.ask_json(&self.days.of(Request::get("/v1/events/days"))).await?;
         for day in answer.items_at("days") {
             let (source, date) = (day.text_at("source"), day.text_at("day"));
             let request = Request::send(Method::POST, "/v1/compact", "", "").with("source", source).with("day", date);

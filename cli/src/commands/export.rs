@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use futures::StreamExt;
 
 use crate::client::{Client, Request, broken_off, url};
+use crate::commands::days::Days;
 use crate::failure::Failure;
 use crate::json::Json;
 use crate::render::number::counted;
@@ -32,15 +33,8 @@ enum Form {
 enum What {
     /// Every live event: as NDJSON on stdout, or as Parquet files in a folder
     Events {
-        /// Only from this UTC day on
-        #[arg(long, value_name = "DAY")]
-        from: Option<String>,
-        /// Up to this UTC day, included
-        #[arg(long, value_name = "DAY")]
-        to: Option<String>,
-        /// Only of this source
-        #[arg(long)]
-        source: Option<String>,
+        #[command(flatten)]
+        days: Days,
         /// In which form
         #[arg(short, long, value_enum, default_value = "ndjson")]
         output: Form,
@@ -53,18 +47,12 @@ enum What {
 impl Export {
     /// Streams them.
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let What::Events { from, to, source, output, folder } = self.what;
+        let What::Events { days, output, folder } = self.what;
         let client = session.client().await?;
         client.drain_feed(&session.terminal).await?;
-        let narrowed = |mut request: Request| {
-            for (key, value) in [("from", &from), ("to", &to), ("source", &source)] {
-                request = value.clone().map_or(request.clone(), |value| request.with(key, value));
-            }
-            request
-        };
         match output {
-            Form::Ndjson => ndjson(session, &client, &narrowed(Request::get("/v1/events"))).await,
-            Form::Parquet => parquet(session, &client, &narrowed(Request::get("/v1/events/days")), &folder).await,
+            Form::Ndjson => ndjson(session, &client, &days.of(Request::get("/v1/events"))).await,
+            Form::Parquet => parquet(session, &client, &days.of(Request::get("/v1/events/days")), &folder).await,
         }
     }
 }

@@ -91,10 +91,11 @@ impl LocalTable {
             }
             if shards > 0 {
                 feed::make(transaction)?;
-            }
-            // Until now the tree had everything.
-            for (shard, head) in (0u16..).zip(feed::heads(transaction, shards)?) {
-                meta.insert(applied_key(shard).as_str(), head)?;
+                // Until now the tree had everything.
+                let feed = feed::Appender::begin(transaction, u16::try_from(shards).unwrap_or(u16::MAX))?;
+                for (shard, head) in (0u16..).zip(feed.heads()?) {
+                    meta.insert(applied_key(shard).as_str(), head)?;
+                }
             }
             meta.insert("format", format)?;
             meta.insert("shards", shards)?;

@@ -5,7 +5,12 @@
 //! `1` partition key's number, `2` hash key's number, `3` bytes, `4` tags) and the message's MD5. Nothing is taken from
 //! a frame whose checksum is wrong, and no length is believed before it was compared with what is there.
 
-use super::md5::{MD5_BYTES, md5};
+use md5::{Digest, Md5};
+
+use crate::varint::put_varint;
+
+/// Bytes of the checksum.
+const MD5_BYTES: usize = 16;
 
 /// What an aggregated record begins with.
 pub const KPL_MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
@@ -70,7 +75,7 @@ pub fn unpack(record: &[u8]) -> Result<Vec<&[u8]>, KplError> {
     let Some((message, digest)) = framed.split_last_chunk::<MD5_BYTES>() else {
         return Err(KplError::CutOff(record.len()));
     };
-    if md5(message) != *digest {
+    if Md5::digest(message).as_slice() != digest {
         return Err(KplError::Checksum);
     }
     let mut reader = Reader { bytes: message, at: KPL_MAGIC.len() };
@@ -202,18 +207,13 @@ pub fn pack(partition_key: &str, records: &[&[u8]]) -> Vec<u8> {
         put_bytes(&mut record, 3, data);
         put_bytes(&mut message, 3, &record);
     }
-    let digest = md5(&message);
+    let digest = Md5::digest(&message);
     [KPL_MAGIC.as_slice(), &message, &digest].concat()
 }
 
 fn put_bytes(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
     out.push(number << 3 | 2);
-    let mut length = bytes.len();
-    while length >= 0x80 {
-        out.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    out.push(length as u8);
+    put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 

@@ -3,6 +3,8 @@
 //! In: rows by their places among all rows of the import, mostly one after the other. Out: bytes that lie beside the
 //! page on scratch disk, and the places again.
 
+use crate::varint::put_varint;
+
 /// A run of rows: the first one's place, and how many follow each other.
 pub type Run = (u64, u64);
 
@@ -31,8 +33,8 @@ impl Places {
     fn close(&mut self) {
         let Some((first, count)) = self.open.take() else { return };
         // Mostly the next one lies a little ahead; what goes back costs ten bytes.
-        varint(&mut self.bytes, zigzag(first.wrapping_sub(self.end) as i64));
-        varint(&mut self.bytes, count);
+        put_varint(&mut self.bytes, zigzag(first.wrapping_sub(self.end) as i64));
+        put_varint(&mut self.bytes, count);
         self.end = first + count;
     }
 
@@ -74,14 +76,6 @@ pub fn runs_of(places: impl Iterator<Item = u64>) -> Vec<Run> {
 
 fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63) as u64
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 fn read(bytes: &[u8], at: &mut usize) -> Option<u64> {

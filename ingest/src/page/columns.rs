@@ -246,7 +246,7 @@ fn whole_digits(number: Decimal) -> u32 {
 }
 
 /// Cells spread over the rows, and which rows have none.
-fn spread<T: Clone + Default>(
+pub(super) fn spread<T: Clone + Default>(
     rows: usize,
     count: usize,
     cells: impl Iterator<Item = (usize, T)>,
@@ -277,7 +277,9 @@ fn texts(values: &[Option<&str>]) -> Result<ArrayRef, PageError> {
 }
 
 /// Text with a dictionary in order of first appearance.
-fn dictionary<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Result<DictionaryArray<Int32Type>, PageError> {
+pub(super) fn dictionary<'a>(
+    values: impl Iterator<Item = Option<&'a str>>,
+) -> Result<DictionaryArray<Int32Type>, PageError> {
     let mut codes: HashMap<&str, i32, foldhash::fast::FixedState> = HashMap::default();
     let mut words: Vec<&str> = Vec::new();
     let mut last: Option<(&str, i32)> = None;

@@ -2,6 +2,8 @@
 //!
 //! In: numbers below `1 << width`. Out: the bytes of levels and of dictionary codes.
 
+use crate::varint::put_varint;
+
 /// Equal numbers from which on a run is told by its length.
 const RUN_MIN: usize = 8;
 /// Numbers packed together.
@@ -19,7 +21,7 @@ pub(super) fn write(out: &mut Vec<u8>, numbers: &[u32], width: u8) {
         let run = numbers[at..].iter().take_while(|number| **number == numbers[at]).count();
         if run >= RUN_MIN {
             pack(out, &numbers[packed..at], width);
-            varint(out, (run as u64) << 1);
+            put_varint(out, (run as u64) << 1);
             out.extend_from_slice(&numbers[at].to_le_bytes()[..usize::from(width).div_ceil(8)]);
             at += run;
             packed = at;
@@ -35,7 +37,7 @@ fn pack(out: &mut Vec<u8>, numbers: &[u32], width: u8) {
     if numbers.is_empty() {
         return;
     }
-    varint(out, (numbers.len().div_ceil(GROUP) as u64) << 1 | 1);
+    put_varint(out, (numbers.len().div_ceil(GROUP) as u64) << 1 | 1);
     let (mut held, mut bits) = (0u64, 0);
     for number in
         numbers.iter().copied().chain(std::iter::repeat_n(0, numbers.len().next_multiple_of(GROUP) - numbers.len()))
@@ -48,14 +50,6 @@ fn pack(out: &mut Vec<u8>, numbers: &[u32], width: u8) {
             bits -= 8;
         }
     }
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 #[cfg(test)]

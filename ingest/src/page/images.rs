@@ -8,17 +8,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Decimal128Array, DictionaryArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
-    StringArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+    TimestampMicrosecondArray,
 };
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::{Field, Int32Type, Schema};
+use arrow::datatypes::{Field, Schema};
 use tidemill_schemas::decimal::{DECIMAL_DIGITS_MAX, Decimal};
 use tidemill_schemas::expression::Column;
 use tidemill_schemas::page::{META_PROPERTY, META_TYPE, RECEIVED};
 use tidemill_schemas::value::Type;
 
 use super::PageError;
+use super::columns::{dictionary, spread};
 use crate::image::{Held, Image};
 
 /// The cells of one property at one type, by row.
@@ -39,11 +39,11 @@ pub fn images_to_batch(images: &[&Image<'_>], wanted: &BTreeSet<Column>) -> Resu
     add(Field::new(RECEIVED, received.data_type().clone(), false), received);
     let mut properties = Vec::new();
     for column in wanted {
-        let array = match column {
+        let array: ArrayRef = match column {
             Column::Id => Arc::new(StringArray::from_iter_values(images.iter().map(|image| image.id))),
-            Column::Source => dictionary(images.iter().map(|image| Some(image.source)))?,
-            Column::Name => dictionary(images.iter().map(|image| Some(image.name)))?,
-            Column::Actor => dictionary(images.iter().map(|image| image.actor))?,
+            Column::Source => Arc::new(dictionary(images.iter().map(|image| Some(image.source)))?),
+            Column::Name => Arc::new(dictionary(images.iter().map(|image| Some(image.name)))?),
+            Column::Actor => Arc::new(dictionary(images.iter().map(|image| image.actor))?),
             Column::Time => instants(images, |image| image.time.micros()),
             Column::Property(key) => {
                 properties.push(key.as_str());
@@ -121,7 +121,7 @@ fn column(at: Type, cells: &Cells<'_>, rows: usize) -> Result<Option<ArrayRef>, 
                     texts[*row] = Some(*text);
                 }
             }
-            Some(dictionary(texts.into_iter())?)
+            Some(Arc::new(dictionary(texts.into_iter())?))
         }
         // A property never has this type.
         Type::Time => Some(Arc::new(arrow::array::NullArray::new(rows))),
@@ -162,50 +162,6 @@ fn numbers(cells: &Cells<'_>, rows: usize) -> Result<Option<ArrayRef>, PageError
 fn instants(images: &[&Image<'_>], instant: fn(&Image<'_>) -> i64) -> ArrayRef {
     let values = TimestampMicrosecondArray::from_iter_values(images.iter().map(|image| instant(image)));
     Arc::new(values.with_timezone("UTC"))
-}
-
-/// Cells spread over the rows, and which rows have none.
-fn spread<T: Clone + Default>(
-    rows: usize,
-    count: usize,
-    cells: impl Iterator<Item = (usize, T)>,
-) -> (Vec<T>, Option<NullBuffer>) {
-    let mut values = vec![T::default(); rows];
-    let mut valid = if count == rows { Vec::new() } else { vec![false; rows] };
-    for (row, value) in cells {
-        values[row] = value;
-        if let Some(valid) = valid.get_mut(row) {
-            *valid = true;
-        }
-    }
-    let nulls = (count != rows).then(|| NullBuffer::from(valid));
-    (values, nulls)
-}
-
-/// Text with a dictionary in order of first appearance.
-fn dictionary<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Result<ArrayRef, PageError> {
-    let mut codes: HashMap<&str, i32, foldhash::fast::FixedState> = HashMap::default();
-    let mut words: Vec<&str> = Vec::new();
-    let mut last: Option<(&str, i32)> = None;
-    let keys = values
-        .map(|value| {
-            let text = value?;
-            if let Some((held, code)) = last
-                && held == text
-            {
-                return Some(code);
-            }
-            let code = *codes.entry(text).or_insert_with(|| {
-                words.push(text);
-                (words.len() - 1) as i32
-            });
-            last = Some((text, code));
-            Some(code)
-        })
-        .collect::<Int32Array>();
-    let array: DictionaryArray<Int32Type> =
-        DictionaryArray::try_new(keys, Arc::new(StringArray::from_iter_values(words)))?;
-    Ok(Arc::new(array))
 }
 
 #[cfg(test)]

@@ -286,7 +286,7 @@ impl Gathering {
             for part in group.chunks(PAGE_BATCH_ROWS) {
                 writer.write(&take_record_batch(&rows, &UInt32Array::from(part.to_vec()))?)?;
             }
-            writer.end_row_group()?;
+            writer.end_group()?;
         }
         writer.close()
     }

@@ -320,7 +320,11 @@ impl PageWriter {
         Ok(())
     }
 
-    fn end_group(&mut self) -> Result<(), PageError> {
+    /// Ends the row group that is being written.
+    ///
+    /// # Errors
+    /// Parquet's own.
+    pub fn end_group(&mut self) -> Result<(), PageError> {
         let chunks = std::mem::take(&mut self.group);
         if chunks.is_empty() {
             return Ok(());
@@ -345,14 +349,6 @@ impl PageWriter {
     /// The properties it has columns for, with their types.
     pub fn properties(&self) -> impl Iterator<Item = (&str, Type)> {
         self.columns.iter().map(|column| (column.property.as_str(), column.at))
-    }
-
-    /// Ends the row group that is being written.
-    ///
-    /// # Errors
-    /// Parquet's own.
-    pub fn end_row_group(&mut self) -> Result<(), PageError> {
-        self.end_group()
     }
 
     /// Rows so far.

@@ -160,18 +160,6 @@ pub(super) fn head(transaction: &ReadTransaction, shard: u16) -> Result<u64, red
     Ok(transaction.open_table(HEADS)?.get(shard)?.map_or(0, |head| head.value()))
 }
 
-/// The last positions of so many shards.
-pub(super) fn heads(transaction: &WriteTransaction, shards: u64) -> Result<Vec<u64>, redb::Error> {
-    if shards == 0 {
-        return Ok(Vec::new());
-    }
-    let heads = transaction.open_table(HEADS)?;
-    (0u16..)
-        .take(usize::try_from(shards).unwrap_or(usize::MAX))
-        .map(|shard| Ok(heads.get(shard)?.map_or(0, |head| head.value())))
-        .collect()
-}
-
 /// Changes behind `after`, at most `limit`; `None` when a segment cannot be read.
 pub(super) fn read(
     transaction: &ReadTransaction,

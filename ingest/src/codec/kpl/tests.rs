@@ -4,7 +4,7 @@ use super::*;
 
 /// A frame around a message of one's own, its checksum right.
 fn framed(message: &[u8]) -> Vec<u8> {
-    [KPL_MAGIC.as_slice(), message, &md5(message)].concat()
+    [KPL_MAGIC.as_slice(), message, &Md5::digest(message)].concat()
 }
 
 #[test]
