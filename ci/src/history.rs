@@ -36,40 +36,53 @@ timezone: America/New_York
 pub fn run(place: &Place) -> Result<(), String> {
     fs::create_dir_all(&place.scratch).map_err(|why| format!("{}: {why}", place.scratch.display()))?;
     let files = place.scratch.join("history");
-    let generate = place.binaries.join(format!("generate{}", std::env::consts::EXE_SUFFIX));
-    let mut generate = Command::new(generate);
-    run_shown(generate.args(["--rows", ROWS, "--days", DAYS, "--from", RANGE.0, "--out"]).arg(&files))?;
+    generate(place, &files, ROWS)?;
     let (first, second) = (place.scratch.join("first"), place.scratch.join("second"));
-    let told = numbers(place, &first, &files)?;
-    let again = tell(place, &first, &["import", &glob(&files), "--json"])?;
+    let command = || Command::new(tidemill(place));
+    let told = numbers(&command, &first, &glob(&files), "ndjson")?;
+    let again = tell(&command, &first, &["import", &glob(&files), "--json"])?;
     if !again.contains("\"accepted\":0") || !again.contains(&format!("\"duplicates\":{ROWS}")) {
         return Err(format!("importing again said {again}"));
     }
     let exported = place.scratch.join("exported");
-    tell(place, &first, &["export", "events", "-o", "parquet", "--folder", &exported.display().to_string()])?;
-    if numbers(place, &second, &exported)? != told {
+    tell(&command, &first, &["export", "events", "-o", "parquet", "--folder", &exported.display().to_string()])?;
+    if numbers(&command, &second, &glob(&exported), "ndjson")? != told {
         return Err("what was exported has other numbers than what was imported".to_owned());
     }
     views_of(place, &first, RANGE)
 }
 
-fn glob(folder: &Path) -> String {
+/// Generates a history into a folder.
+///
+/// # Errors
+/// When that fails.
+pub fn generate(place: &Place, files: &Path, rows: &str) -> Result<(), String> {
+    let generate = place.binaries.join(format!("generate{}", std::env::consts::EXE_SUFFIX));
+    let mut generate = Command::new(generate);
+    run_shown(generate.args(["--rows", rows, "--days", DAYS, "--from", RANGE.0, "--out"]).arg(files))
+}
+
+/// Every Parquet file of a folder.
+pub fn glob(folder: &Path) -> String {
     format!("{}/**/*.parquet", folder.display())
 }
 
-/// Makes a project of a folder's files; its numbers.
-fn numbers(place: &Place, project: &Path, files: &Path) -> Result<String, String> {
-    run_shown(Command::new(tidemill(place)).arg("init").arg(project))?;
+/// Makes a project of the files a pattern names; its numbers.
+///
+/// # Errors
+/// When a command fails.
+pub fn numbers(command: &dyn Fn() -> Command, project: &Path, pattern: &str, format: &str) -> Result<String, String> {
+    run_shown(command().arg("init").arg(project))?;
     let insights = project.join("insights");
     fs::write(insights.join("traffic.yaml"), INSIGHT).map_err(|why| format!("{}: {why}", insights.display()))?;
-    tell(place, project, &["import", &glob(files)])?;
-    tell(place, project, &["apply", "--yes"])?;
-    tell(place, project, &["backfill", "--all"])?;
-    tell(place, project, &["query", "traffic", "--every", "day", "--from", RANGE.0, "--to", RANGE.1, "-o", "ndjson"])
+    tell(command, project, &["import", pattern])?;
+    tell(command, project, &["apply", "--yes"])?;
+    tell(command, project, &["backfill", "--all"])?;
+    tell(command, project, &["query", "traffic", "--every", "day", "--from", RANGE.0, "--to", RANGE.1, "-o", format])
 }
 
-fn tell(place: &Place, project: &Path, arguments: &[&str]) -> Result<String, String> {
+fn tell(command: &dyn Fn() -> Command, project: &Path, arguments: &[&str]) -> Result<String, String> {
     println!("$ tidemill {}", arguments.join(" "));
-    let told = output(Command::new(tidemill(place)).arg("--project").arg(project).args(arguments))?;
+    let told = output(command().arg("--project").arg(project).args(arguments))?;
     String::from_utf8(told).map_err(|why| why.to_string())
 }

@@ -8,6 +8,7 @@ mod demo;
 mod history;
 mod peers;
 mod python;
+mod s3;
 mod step;
 mod worlds;
 
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use step::{Outcome, Place, Step, cargo};
 
 /// Every step, in order.
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step { name: "fmt", about: "formatting", run: |place| cargo(place, &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
@@ -54,6 +55,7 @@ const STEPS: [Step; 13] = [
         about: "the benchmark with few events: its answers beside DuckDB's, Polars', ClickHouse's and DataFusion's",
         run: peers::run,
     },
+    Step { name: "s3", about: "history imported from a bucket, by a build with the feature `s3`", run: s3::run },
 ];
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! The referee's Python packages, pinned, in a virtual environment below `target/`.
+//! Python packages, pinned, in virtual environments below `target/`: the referee's, and others' by name.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,9 +6,14 @@ use std::process::Command;
 
 use crate::step::{Place, run};
 
-/// The environment's interpreter.
+/// The interpreter of the referee's environment.
 pub fn interpreter(place: &Place) -> PathBuf {
-    let environment = place.installed.join("venv");
+    interpreter_of(place, "venv")
+}
+
+/// The interpreter of an environment.
+pub fn interpreter_of(place: &Place, environment: &str) -> PathBuf {
+    let environment = place.installed.join(environment);
     if cfg!(windows) { environment.join("Scripts/python.exe") } else { environment.join("bin/python") }
 }
 
@@ -17,16 +22,26 @@ pub fn interpreter(place: &Place) -> PathBuf {
 /// # Errors
 /// When there is no Python 3, or the packages cannot be had.
 pub fn install(place: &Place) -> Result<(), String> {
-    let requirements = place.root.join("tests/referee/requirements.txt");
+    install_into(place, "venv", "tests/referee/requirements.txt")
+}
+
+/// Installs what a file of the repository pins into an environment of its own, unless it is installed already.
+///
+/// # Errors
+/// When there is no Python 3, or the packages cannot be had.
+pub fn install_into(place: &Place, environment: &str, requirements: &str) -> Result<(), String> {
+    let requirements = place.root.join(requirements);
     let wanted = fs::read_to_string(&requirements).map_err(|why| format!("{}: {why}", requirements.display()))?;
-    let stamp = place.installed.join("venv/installed.txt");
+    let folder = place.installed.join(environment);
+    let stamp = folder.join("installed.txt");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         println!("installed already");
         return Ok(());
     }
     let python = if cfg!(windows) { "python" } else { "python3" };
-    run(Command::new(python).args(["-m", "venv", "--clear"]).arg(place.installed.join("venv")))?;
-    run(Command::new(interpreter(place)).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&requirements))?;
+    run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder))?;
+    let pip = ["-m", "pip", "install", "--quiet", "-r"];
+    run(Command::new(interpreter_of(place, environment)).args(pip).arg(&requirements))?;
     fs::write(&stamp, wanted).map_err(|why| format!("{}: {why}", stamp.display()))
 }
 

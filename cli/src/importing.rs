@@ -1,15 +1,17 @@
 //! Importing Parquet and NDJSON: files go up as they are, and are committed together.
 //!
-//! In: paths and how their columns make events. Out: a [`Summary`] like that of sending. Importing again is always safe:
-//! what is there already is a duplicate. Nothing counts before the commit.
+//! In: files and objects, and how their columns make events. Out: a [`Summary`] like that of sending. Importing again is
+//! always safe: what is there already is a duplicate. Nothing counts before the commit.
 
 use std::path::PathBuf;
 
 use axum::http::Method;
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
 use indicatif::ProgressBar;
 use tidemill_schemas::calendar::Zone;
 
+use crate::bucket::Object;
 use crate::client::{Caller, Request};
 use crate::failure::Failure;
 use crate::json::{Json, quoted};
@@ -59,10 +61,62 @@ impl Imported {
 /// A file to import.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Where it lies.
-    pub path: PathBuf,
+    at: At,
     /// `parquet` or `ndjson`.
-    pub format: &'static str,
+    format: &'static str,
+}
+
+/// Where it lies.
+#[derive(Clone, Debug)]
+enum At {
+    File(PathBuf),
+    Object(Object),
+}
+
+impl Source {
+    /// A file of this machine.
+    pub fn file(path: PathBuf, format: &'static str) -> Source {
+        Source { at: At::File(path), format }
+    }
+
+    /// Parquet in a bucket.
+    pub fn object(object: Object) -> Source {
+        Source { at: At::Object(object), format: "parquet" }
+    }
+
+    fn name(&self) -> String {
+        match &self.at {
+            At::File(path) => path.display().to_string(),
+            At::Object(object) => object.name().to_owned(),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match &self.at {
+            At::File(path) => std::fs::metadata(path).map_or(0, |about| about.len()),
+            At::Object(object) => object.bytes(),
+        }
+    }
+
+    /// Hands it over: a file of this machine is named where that is enough, everything else is sent.
+    async fn hand_over(&self, caller: &Caller, request: &Request, bar: &ProgressBar) -> Result<(), Failure> {
+        let sent = match &self.at {
+            At::File(path) => {
+                let opened = tokio::fs::File::open(path).await.map_err(|error| Failure::file(path, &error))?;
+                if caller.is_here() {
+                    let whole = std::path::absolute(path).map_err(|error| Failure::file(path, &error))?;
+                    let named = caller.name_file(request, whole).await;
+                    bar.inc(self.bytes());
+                    return named.map(drop);
+                }
+                pieces(opened).boxed()
+            }
+            At::Object(object) => object.pieces(),
+        };
+        let bar = bar.clone();
+        let sent = sent.inspect_ok(move |piece: &Bytes| bar.inc(piece.len() as u64));
+        caller.upload(request, sent).await.map(drop)
+    }
 }
 
 /// Uploads files and commits them.
@@ -94,24 +148,11 @@ fn body(asked: &Asked) -> String {
 }
 
 async fn run(caller: &Caller, terminal: &Terminal, files: &[Source], path: &str) -> Result<Imported, Failure> {
-    let length = |file: &Source| std::fs::metadata(&file.path).map_or(0, |about| about.len());
-    let total = files.iter().map(length).sum();
-    let bar = terminal.bar(total, "uploading", true);
+    let bar = terminal.bar(files.iter().map(Source::bytes).sum(), "uploading", true);
     for (nth, file) in files.iter().enumerate() {
-        let name = file.path.display().to_string();
         let request = Request { method: Method::PUT, ..Request::get(format!("{path}/files/{nth}")) };
-        let request = request.with("name", &name).with("format", file.format);
-        let failed = |error: std::io::Error| Failure::file(&file.path, &error);
-        let opened = tokio::fs::File::open(&file.path).await.map_err(failed)?;
-        let answer = if caller.is_here() {
-            let path = std::path::absolute(&file.path).map_err(failed)?;
-            let answer = caller.name_file(&request, path).await;
-            bar.inc(length(file));
-            answer
-        } else {
-            caller.upload(&request, pieces(opened, bar.clone())).await
-        };
-        answer.inspect_err(|_| bar.finish_and_clear())?;
+        let request = request.with("name", file.name()).with("format", file.format);
+        file.hand_over(caller, &request, &bar).await.inspect_err(|_| bar.finish_and_clear())?;
     }
     bar.finish_and_clear();
     let receipt = commit(caller, terminal, path).await?;
@@ -119,24 +160,15 @@ async fn run(caller: &Caller, terminal: &Terminal, files: &[Source], path: &str)
 }
 
 /// A file's bytes, as they are read.
-fn pieces(
-    file: tokio::fs::File,
-    bar: ProgressBar,
-) -> impl futures::Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+fn pieces(file: tokio::fs::File) -> impl futures::Stream<Item = std::io::Result<Bytes>> + Send + 'static {
     use tokio::io::AsyncReadExt;
-    futures::stream::unfold(Some(file), move |file| {
-        let bar = bar.clone();
-        async move {
-            let mut file = file?;
-            let mut piece = Vec::with_capacity(READ_BYTES);
-            match (&mut file).take(READ_BYTES as u64).read_to_end(&mut piece).await {
-                Ok(0) => None,
-                Ok(read) => {
-                    bar.inc(read as u64);
-                    Some((Ok(Bytes::from(piece)), Some(file)))
-                }
-                Err(error) => Some((Err(error), None)),
-            }
+    futures::stream::unfold(Some(file), |file| async move {
+        let mut file = file?;
+        let mut piece = Vec::with_capacity(READ_BYTES);
+        match (&mut file).take(READ_BYTES as u64).read_to_end(&mut piece).await {
+            Ok(0) => None,
+            Ok(_) => Some((Ok(Bytes::from(piece)), Some(file))),
+            Err(error) => Some((Err(error), None)),
         }
     })
 }

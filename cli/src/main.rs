@@ -3,6 +3,7 @@
 //! In: what a person types. Out: an exit code: 0 done, 1 failed, 2 bad input or definition, 3 answered but partial. A
 //! command never touches stores itself: it speaks the HTTP API, to a server or to the same router in this process.
 
+mod bucket;
 mod client;
 mod commands;
 mod convert;

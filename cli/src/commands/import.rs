@@ -1,10 +1,11 @@
-//! `tidemill import`: history from NDJSON, CSV and Parquet files.
+//! `tidemill import`: history from NDJSON, CSV and Parquet files, and from Parquet in buckets.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tidemill_schemas::calendar::Zone;
 
+use crate::bucket;
 use crate::commands::send;
 use crate::convert::{self, Columns};
 use crate::failure::{Exit, Failure};
@@ -22,7 +23,8 @@ const FOLDERS_DEPTH_MAX: usize = 32;
 /// Import history: NDJSON, CSV or Parquet files
 #[derive(Debug, Args)]
 pub struct Import {
-    /// Files, or patterns with `*`, `?` and `**` (in quotes, or the shell resolves them)
+    /// Files, or patterns with `*`, `?` and `**` (in quotes, or the shell resolves them); in builds with the feature
+    /// `s3` also `s3://bucket/prefix/*.parquet`
     #[arg(required = true, value_name = "GLOB")]
     files: Vec<String>,
 
@@ -50,13 +52,17 @@ impl Import {
         };
         let (mut inputs, mut files) = (Vec::new(), Vec::new());
         for pattern in &self.files {
+            if pattern.starts_with(bucket::SCHEME) {
+                files.extend(bucket::list(pattern).await?.into_iter().map(Source::object));
+                continue;
+            }
             for path in expand(pattern)? {
                 if convert::is_parquet(&path) {
-                    files.push(Source { path, format: "parquet" });
+                    files.push(Source::file(path, "parquet"));
                 } else if convert::is_table(&path) {
                     inputs.push(Input::Table(path, columns.clone()));
                 } else if sending::source::is_lines(&path) {
-                    files.push(Source { path, format: "ndjson" });
+                    files.push(Source::file(path, "ndjson"));
                 } else {
                     inputs.push(Input::File(path));
                 }
@@ -166,7 +172,7 @@ fn walk(folder: &Path, parts: &[&str], depth: usize, found: &mut Vec<PathBuf>) -
 }
 
 /// `*`: any run of bytes; `?`: any one byte.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
+pub fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut back) = ((0, 0), None);
     loop {
         match (pattern.get(at.0), name.get(at.1)) {

@@ -192,6 +192,16 @@ async fn rejected_events_make_exit_code_2() {
     assert_eq!(run("send DIR/none.ndjson").await.0.expect_err("missing").code, "TM0902");
 }
 
+#[cfg(not(feature = "s3"))]
+#[tokio::test]
+async fn buckets_need_a_build_that_reads_them() {
+    let (done, calls) = run("import s3://bucket/*.parquet").await;
+    let failure = done.expect_err("no bucket is read");
+    assert_eq!((failure.code.as_str(), failure.exit), ("TM0926", Exit::BadInput));
+    assert!(failure.help.is_some_and(|help| help.contains("--features s3")));
+    assert!(calls.is_empty(), "{calls:?}");
+}
+
 #[tokio::test]
 async fn a_keys_secret_is_all_that_is_printed() {
     let (done, calls, printed) = run_and_read("keys add ann --right write --source shop").await;
