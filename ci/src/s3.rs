@@ -19,6 +19,8 @@ const ROWS: &str = "20000";
 /// Where moto is installed.
 const ENVIRONMENT: &str = "venv-s3";
 const BUCKET: &str = "history";
+/// Variables of the environment and their values.
+type Variables<'a> = &'a [(&'a str, &'a str)];
 /// The variables of someone who may read the bucket.
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
 
@@ -64,7 +66,7 @@ fn compare(place: &Place, scratch: &Path, files: &Path, bucket: &Bucket) -> Resu
 fn mistakes(place: &Place, project: &Path, bucket: &Bucket) -> Result<(), String> {
     // Nothing listens there: no credentials are to be had from the machine either.
     let nobody = [("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")];
-    let cases: [(&str, &[(&str, &str)], [&str; 3]); 6] = [
+    let cases: [(&str, Variables<'_>, [&str; 3]); 6] = [
         ("s3://no-such-bucket/*.parquet", &KEYS, ["TM0926", "there is no bucket `no-such-bucket`", "AWS_ENDPOINT_URL"]),
         ("s3://history/other/*.parquet", &KEYS, ["TM0902", "no object matches", "s3://history/other/*.parquet"]),
         ("s3://history/other.parquet", &KEYS, ["TM0902", "there is no object", "s3://history/other.parquet"]),

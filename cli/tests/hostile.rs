@@ -8,7 +8,10 @@ use std::io::Write;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, DictionaryArray, Int32Array, Int64Array, Int64Builder, ListBuilder, MapBuilder, RecordBatch, StringArray,
+    StringBuilder, StructArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{Field, Fields};
 use bytes::Bytes;
 use command::tidemill;
@@ -174,6 +177,43 @@ fn texts_that_share_beginnings_cost_their_rows() {
     let shared = (0..200).map(|row| "x".repeat(MIB) + &row.to_string());
     let layout = zstd().set_dictionary_enabled(false).set_column_encoding("text".into(), Encoding::DELTA_BYTE_ARRAY);
     refused("shared.parquet", &file("x", texts(shared), layout), &["200 rejected", "TM0107"]);
+}
+
+#[test]
+fn a_long_value_that_every_row_repeats_is_never_copied_for_each() {
+    let long = Arc::new(StringArray::from(vec!["x".repeat(6 * MIB)]));
+    let repeated = DictionaryArray::new(Int32Array::from(vec![0; 5_000]), long);
+    let repeated: Vec<(&str, ArrayRef)> = vec![("text", Arc::new(repeated))];
+    let layout = zstd().set_dictionary_page_size_limit(8 * MIB);
+    refused("repeated.parquet", &file("x", repeated, layout), &["5,000 rejected", "`text` has 6291456 bytes"]);
+    let lists = |rows: usize, items: usize| {
+        let mut lists = ListBuilder::new(StringBuilder::new());
+        for _ in 0..rows {
+            (0..items).for_each(|_| lists.values().append_value("x".repeat(8_000)));
+            lists.append(true);
+        }
+        vec![("text", Arc::new(lists.finish()) as ArrayRef)]
+    };
+    refused("lists.parquet", &file("x", lists(1_000, 30), zstd()), &["1,000 rejected", "TM0107"]);
+}
+
+#[test]
+fn columns_that_are_held_together_are_bounded_together() {
+    let columns = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let wide = columns.map(|name| (name, Arc::new(StringArray::from(vec!["0".repeat(60 * MIB)])) as ArrayRef));
+    refused("wide.parquet", &file("x", wide.to_vec(), zstd()), &["wide.parquet", "row group 0", "GROUP_BYTES_MAX"]);
+}
+
+#[test]
+fn a_map_of_a_million_entries_costs_few_of_them() {
+    let mut maps = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
+    for entry in 0..4_000_000 {
+        maps.keys().append_value(format!("key{entry}"));
+        maps.values().append_value(entry);
+    }
+    maps.append(true).expect("a map");
+    let map = vec![("text", Arc::new(maps.finish()) as ArrayRef)];
+    refused("map.parquet", &file("x", map, zstd()), &["1 rejected", "TM0105"]);
 }
 
 #[test]

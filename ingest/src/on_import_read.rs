@@ -115,7 +115,8 @@ fn open_table(path: &PathBuf, import: Import) -> Result<(Content, u64), Unreadab
         })
         .map_err(|why| suspect(format!("the schema: {why}")))?;
     let converter = Converter::new(metadata.schema(), import).map_err(Unreadable::Import)?;
-    Ok((Content::Table { metadata, batch_rows: inspected.batch_rows, converter }, inspected.rows))
+    let batch_rows = inspected.batch_rows.min(converter.batch_rows_max());
+    Ok((Content::Table { metadata, batch_rows, converter }, inspected.rows))
 }
 
 fn stamp(path: &PathBuf) -> Option<(u64, SystemTime)> {

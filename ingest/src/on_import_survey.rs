@@ -14,7 +14,7 @@ use tidemill_schemas::time::MICROS_PER_DAY;
 
 use crate::codec::Refused;
 use crate::identity::{Identity, hash_of};
-use crate::import::convert::Converted;
+use crate::import::convert::{Converted, REFUSED_BYTES_MAX};
 use crate::import::inspect::Suspect;
 use crate::import::survey::{Survey, text};
 use crate::on_import::{ImportFailure, Progress, threads};
@@ -28,8 +28,6 @@ use crate::sift::{Claim, Origin};
 pub const IMPORT_SOURCES_MAX: usize = 16;
 /// Refused rows that are kept; what is beyond is counted.
 pub const IMPORT_REFUSED_MAX: usize = 10_000;
-/// Bytes of refused rows that are kept.
-const REFUSED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What the first pass found.
 #[derive(Default)]
@@ -153,8 +151,10 @@ struct Thread<'a> {
 
 impl Thread<'_> {
     fn rows(&mut self, nth: usize, base: u64, converted: Converted, first: u64) -> Result<(), ImportFailure> {
+        if converted.refused_count > 0 {
+            *self.found.refused_count.entry(nth).or_default() += converted.refused_count;
+        }
         for (row, refused) in converted.refused {
-            *self.found.refused_count.entry(nth).or_default() += 1;
             let bytes = refused.body.len();
             if self.found.refused.len() < IMPORT_REFUSED_MAX && self.bytes + bytes <= REFUSED_BYTES_MAX {
                 self.bytes += bytes;

@@ -15,11 +15,17 @@ use arrow::datatypes::{
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use tidemill_schemas::calendar::{DateTime, Zone, utc_date};
 use tidemill_schemas::decimal::Decimal;
-use tidemill_schemas::event::{Broken, EVENT_DEPTH_MAX};
+use tidemill_schemas::event::{Broken, EVENT_BYTES_MAX, EVENT_DEPTH_MAX, EVENT_PROPERTIES_MAX, EVENT_VALUE_BYTES_MAX};
 use tidemill_schemas::time::{MICROS_PER_DAY, MICROS_PER_SECOND, Timestamp};
 use tidemill_schemas::value::Value;
 
 use crate::codec::json::write_text;
+
+/// Bytes of JSON text that are written for one value, after which its further items are left out. Beyond what any event
+/// may hold: whoever reaches it is refused.
+pub(super) const WRITTEN_BYTES_MAX: usize = 2 * EVENT_BYTES_MAX;
+/// Bytes of one text within it; what is longer is cut.
+const WRITTEN_TEXT_BYTES_MAX: usize = EVENT_BYTES_MAX;
 
 /// One value of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +58,9 @@ pub(super) fn read(array: &ArrayRef, row: usize) -> Result<Cell, Broken> {
     if array.is_null(row) {
         return Ok(Cell::Null);
     }
+    if let Some(raw) = raw(array, row) {
+        return Ok(Cell::Text(raw.text()));
+    }
     let (whole, number) = (|value: i64| Ok(Cell::Number(Decimal::from(value))), |text: String| number(&text));
     match array.data_type() {
         DataType::Null => Ok(Cell::Null),
@@ -71,9 +80,6 @@ pub(super) fn read(array: &ArrayRef, row: usize) -> Result<Cell, Broken> {
         DataType::Decimal64(..) => number(array.as_primitive::<Decimal64Type>().value_as_string(row)),
         DataType::Decimal128(..) => number(array.as_primitive::<Decimal128Type>().value_as_string(row)),
         DataType::Decimal256(..) => number(array.as_primitive::<Decimal256Type>().value_as_string(row)),
-        DataType::Utf8 => Ok(Cell::Text(array.as_string::<i32>().value(row).to_owned())),
-        DataType::LargeUtf8 => Ok(Cell::Text(array.as_string::<i64>().value(row).to_owned())),
-        DataType::Utf8View => Ok(Cell::Text(array.as_string_view().value(row).to_owned())),
         DataType::Dictionary(..) => {
             // Just this row: keys are normalised for a whole array at once.
             let one = array.slice(row, 1);
@@ -83,16 +89,60 @@ pub(super) fn read(array: &ArrayRef, row: usize) -> Result<Cell, Broken> {
         DataType::Timestamp(unit, zone) => instant(array, *unit, row, zone.is_some()),
         DataType::Date32 => date(i64::from(array.as_primitive::<Date32Type>().value(row))),
         DataType::Date64 => date(array.as_primitive::<Date64Type>().value(row).div_euclid(86_400_000)),
-        DataType::Binary => bytes(array.as_binary::<i32>().value(row)),
-        DataType::LargeBinary => bytes(array.as_binary::<i64>().value(row)),
-        DataType::BinaryView => bytes(array.as_binary_view().value(row)),
-        DataType::FixedSizeBinary(_) => bytes(array.as_fixed_size_binary().value(row)),
         data_type if data_type.is_nested() => {
             let mut out = String::new();
             write(array, row, 2, &mut out)?;
             Ok(Cell::Text(out))
         }
         _ => shown(array, row),
+    }
+}
+
+/// A text or bytes, where they lie.
+enum Raw<'a> {
+    Text(&'a str),
+    Bytes(&'a [u8]),
+}
+
+/// A value that is present, if it is of a type whose values may be long.
+fn raw(array: &ArrayRef, row: usize) -> Option<Raw<'_>> {
+    Some(match array.data_type() {
+        DataType::Utf8 => Raw::Text(array.as_string::<i32>().value(row)),
+        DataType::LargeUtf8 => Raw::Text(array.as_string::<i64>().value(row)),
+        DataType::Utf8View => Raw::Text(array.as_string_view().value(row)),
+        DataType::Binary => Raw::Bytes(array.as_binary::<i32>().value(row)),
+        DataType::LargeBinary => Raw::Bytes(array.as_binary::<i64>().value(row)),
+        DataType::BinaryView => Raw::Bytes(array.as_binary_view().value(row)),
+        DataType::FixedSizeBinary(_) => Raw::Bytes(array.as_fixed_size_binary().value(row)),
+        _ => return None,
+    })
+}
+
+impl<'a> Raw<'a> {
+    fn len(&self) -> usize {
+        match self {
+            Raw::Text(text) => text.len(),
+            Raw::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// As a text: bytes that are none are written in hexadecimal.
+    fn text(&self) -> String {
+        match self {
+            Raw::Text(text) => (*text).to_owned(),
+            Raw::Bytes(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => text.to_owned(),
+                Err(_) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            },
+        }
+    }
+
+    /// The beginning of one that is too long.
+    fn cut(self) -> Raw<'a> {
+        match self {
+            Raw::Text(text) => Raw::Text(&text[..text.floor_char_boundary(WRITTEN_TEXT_BYTES_MAX)]),
+            Raw::Bytes(bytes) => Raw::Bytes(&bytes[..bytes.len().min(WRITTEN_TEXT_BYTES_MAX)]),
+        }
     }
 }
 
@@ -121,6 +171,9 @@ pub(super) fn flatten(
         DataType::Map(..) => {
             let entries = array.as_map().value(row);
             for entry in 0..entries.len() {
+                if out.len() > EVENT_PROPERTIES_MAX {
+                    return Err(Broken::TooManyProperties(out.len() + entries.len() - entry));
+                }
                 let key = read(entries.column(0), entry)?.value();
                 let key = key.map(text_of).unwrap_or_default();
                 flatten(&format!("{path}.{key}"), entries.column(1), entry, depth + 1, out)?;
@@ -128,6 +181,11 @@ pub(super) fn flatten(
             Ok(())
         }
         _ => {
+            // Before it is copied: every row may repeat it.
+            let length = raw(array, row).map_or(0, |raw| raw.len());
+            if length > EVENT_VALUE_BYTES_MAX {
+                return Err(Broken::ValueTooLarge(path.to_owned(), length));
+            }
             let value = read(array, row).map_err(|broken| super::named(broken, path))?.value();
             match value.and_then(|value| out.insert(path.to_owned(), value)) {
                 Some(_) => Err(Broken::DuplicateKey(path.to_owned())),
@@ -137,7 +195,7 @@ pub(super) fn flatten(
     }
 }
 
-/// Appends a value's JSON text; what has no exact number is `null`.
+/// Appends a value's JSON text; what has no exact number is `null`, and what is beyond [`WRITTEN_BYTES_MAX`] left out.
 pub(super) fn write(array: &ArrayRef, row: usize, depth: usize, out: &mut String) -> Result<(), Broken> {
     if depth > EVENT_DEPTH_MAX {
         return Err(Broken::TooDeep);
@@ -151,6 +209,9 @@ pub(super) fn write(array: &ArrayRef, row: usize, depth: usize, out: &mut String
             let columns = array.as_struct();
             out.push('{');
             for (nth, (field, column)) in fields.iter().zip(columns.columns()).enumerate() {
+                if out.len() > WRITTEN_BYTES_MAX {
+                    break;
+                }
                 if nth > 0 {
                     out.push(',');
                 }
@@ -165,6 +226,9 @@ pub(super) fn write(array: &ArrayRef, row: usize, depth: usize, out: &mut String
             let entries = array.as_map().value(row);
             out.push('{');
             for entry in 0..entries.len() {
+                if out.len() > WRITTEN_BYTES_MAX {
+                    break;
+                }
                 if entry > 0 {
                     out.push(',');
                 }
@@ -184,6 +248,10 @@ pub(super) fn write(array: &ArrayRef, row: usize, depth: usize, out: &mut String
             return Ok(());
         }
         _ => {
+            if let Some(raw) = raw(array, row) {
+                write_text(out, &raw.cut().text());
+                return Ok(());
+            }
             match read(array, row).ok().and_then(Cell::value) {
                 Some(Value::Text(text)) => write_text(out, &text),
                 Some(value) => value.write_json(out),
@@ -194,6 +262,9 @@ pub(super) fn write(array: &ArrayRef, row: usize, depth: usize, out: &mut String
     };
     out.push('[');
     for item in 0..items.len() {
+        if out.len() > WRITTEN_BYTES_MAX {
+            break;
+        }
         if item > 0 {
             out.push(',');
         }
@@ -229,13 +300,6 @@ fn date(day: i64) -> Result<Cell, Broken> {
 
 fn in_range(micros: i64) -> Result<Timestamp, Broken> {
     Timestamp::from_micros(micros).in_range().ok_or_else(|| Broken::Time("value".to_owned()))
-}
-
-fn bytes(bytes: &[u8]) -> Result<Cell, Broken> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(Cell::Text(text.to_owned())),
-        Err(_) => Ok(Cell::Text(bytes.iter().map(|byte| format!("{byte:02x}")).collect())),
-    }
 }
 
 /// As Arrow shows it: times of day, durations and the like.

@@ -34,6 +34,13 @@ const NUMBER_JSON_BYTES: usize = 48;
 /// Bytes one byte of text takes in JSON, at most.
 const ESCAPED_BYTES: usize = 6;
 
+/// Bytes of refused rows that are kept, of a batch as of a thread's share of an import.
+pub const REFUSED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Rows of a batch whose values are written out one by one, so that none is shared: of 64 KiB each at most.
+const WRITTEN_BATCH_ROWS: usize = 1_024;
+/// Bytes of a fixed length that are no concern: a UUID, a digest.
+const SHORT_BYTES_MAX: i32 = 64;
+
 /// Some rows of a batch as page columns.
 #[derive(Debug)]
 pub struct Part {
@@ -50,8 +57,22 @@ pub struct Converted {
     pub parts: Vec<Part>,
     /// Every row that withdraws one; a table's never does.
     pub withdrawn: Option<Part>,
-    /// Every row that is none, by its place in the batch.
+    /// Rows that are none, by their place in the batch, as long as they have [`REFUSED_BYTES_MAX`] together.
     pub refused: Vec<(u32, Refused)>,
+    /// Rows that are none, all of them.
+    pub refused_count: u64,
+    /// Bytes of those held.
+    refused_bytes: usize,
+}
+
+impl Converted {
+    pub(super) fn refuse(&mut self, row: u32, refused: Refused) {
+        self.refused_count += 1;
+        self.refused_bytes += refused.body.len();
+        if self.refused_bytes <= REFUSED_BYTES_MAX {
+            self.refused.push((row, refused));
+        }
+    }
 }
 
 /// A property's way through a batch's columns.
@@ -68,7 +89,10 @@ pub struct Converter {
     import: Import,
     bound: Bound,
     leaves: Vec<Leaf>,
+    /// No row has a way by columns.
     by_rows: bool,
+    /// A column's values are written out.
+    is_written: bool,
     /// Bytes of text a row may have without its size being looked at.
     text_bytes_safe: usize,
     constants: Constants,
@@ -113,7 +137,13 @@ impl Converter {
         by_rows |= fixed >= EVENT_BYTES_MAX;
         let text_bytes_safe = EVENT_BYTES_MAX.saturating_sub(fixed) / ESCAPED_BYTES;
         let constants = Constants::default();
-        Ok(Converter { rows, import, bound, leaves, by_rows, text_bytes_safe, constants })
+        let is_written = schema.fields().iter().any(|field| is_written(field.data_type()));
+        Ok(Converter { rows, import, bound, leaves, by_rows, is_written, text_bytes_safe, constants })
+    }
+
+    /// Rows that may be converted at once.
+    pub fn batch_rows_max(&self) -> usize {
+        if self.by_rows || self.is_written { WRITTEN_BATCH_ROWS } else { usize::MAX }
     }
 
     /// Converts a batch whose first row is the file's row `first`, counted from 0.
@@ -158,13 +188,13 @@ impl Converter {
                     let json = native::encode(&event);
                     if json.len() > EVENT_BYTES_MAX {
                         let broken = Broken::EventTooLarge(json.len());
-                        converted.refused.push((row, refused(number, Some(event.id), &broken, json)));
+                        converted.refuse(row, refused(number, Some(event.id), &broken, json));
                         continue;
                     }
                     events.push(event);
                     kept.push(row);
                 }
-                Err(refused) => converted.refused.push((row, refused)),
+                Err(refused) => converted.refuse(row, refused),
             }
         }
         if !events.is_empty() {
@@ -326,6 +356,16 @@ fn walk_fields(fields: &Fields, way: &mut Leaf, leaves: &mut Vec<Leaf>) -> bool 
         way.key.truncate(length);
         found
     })
+}
+
+/// Whether values of a type are written out, and not left where they lie.
+fn is_written(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().any(|field| is_written(field.data_type())),
+        DataType::FixedSizeBinary(length) => *length > SHORT_BYTES_MAX,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,
+        other => other.is_nested() && !matches!(other, DataType::Dictionary(..)),
+    }
 }
 
 fn is_key(key: &str) -> bool {

@@ -17,6 +17,8 @@ use super::thrift::{self, PageHeader};
 pub const FOOTER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes of one data page or dictionary, inflated.
 pub const INFLATED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of the dictionaries and largest pages of a row group's columns, inflated, together: they are held at once.
+pub const GROUP_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Columns of a file, nested ones counted by their leaves.
 pub const COLUMNS_MAX: usize = 4_096;
 /// Rows of one file.
@@ -160,21 +162,36 @@ pub fn inspect<R: ChunkReader>(file: &R) -> Result<Inspected, Suspect> {
     let metadata = footer(file)?;
     let mut batch_rows = IMPORT_BATCH_ROWS as u64;
     for (at, group) in metadata.row_groups().iter().enumerate() {
+        let mut held = 0;
         for column in group.columns() {
-            let found = chunk(file, column).map_err(|reason| Suspect {
-                row_group: Some(at),
-                column: Some(column.column_path().string()),
-                reason,
-            })?;
-            batch_rows = batch_rows.min(found);
+            let suspect =
+                |reason: String| Suspect { row_group: Some(at), column: Some(column.column_path().string()), reason };
+            let found = chunk(file, column).map_err(suspect)?;
+            held += found.dictionary_bytes + found.page_bytes;
+            if held > GROUP_BYTES_MAX {
+                return Err(suspect(format!(
+                    "with the columns before it, {held} bytes of pages are held at once; GROUP_BYTES_MAX allows \
+                     {GROUP_BYTES_MAX}: write smaller pages and dictionaries"
+                )));
+            }
+            batch_rows = batch_rows.min(found.batch_rows);
         }
     }
     let rows = metadata.row_groups().iter().map(|group| group.num_rows() as u64).sum();
     Ok(Inspected { metadata, rows, batch_rows: batch_rows.max(1) as usize })
 }
 
-/// One column of one row group: rows that may be read at once.
-fn chunk<R: ChunkReader>(file: &R, column: &ColumnChunkMetaData) -> Result<u64, String> {
+/// What reading one column of one row group takes.
+struct Chunk {
+    /// Rows that may be read at once.
+    batch_rows: u64,
+    /// Bytes of its dictionary, inflated.
+    dictionary_bytes: u64,
+    /// Bytes of its largest page of values, inflated.
+    page_bytes: u64,
+}
+
+fn chunk<R: ChunkReader>(file: &R, column: &ColumnChunkMetaData) -> Result<Chunk, String> {
     let (start, length) = range(column).ok_or("negative offsets")?;
     let descriptor = column.column_descr();
     if descriptor.physical_type() == Type::FIXED_LEN_BYTE_ARRAY
@@ -182,7 +199,7 @@ fn chunk<R: ChunkReader>(file: &R, column: &ColumnChunkMetaData) -> Result<u64, 
     {
         return Err(format!("values of {} bytes each", descriptor.type_length()));
     }
-    let (mut at, mut values, mut largest) = (0, 0u64, 0u64);
+    let (mut at, mut values, mut dictionary_bytes, mut page_bytes) = (0, 0u64, 0u64, 0u64);
     while at < length && values < column.num_values().unsigned_abs() {
         let (header, header_bytes) = header(file, start + at, length - at)?;
         let size = |size: i32, what: &str| u64::try_from(size).map_err(|_| format!("a page of {size} {what} bytes"));
@@ -198,10 +215,12 @@ fn chunk<R: ChunkReader>(file: &R, column: &ColumnChunkMetaData) -> Result<u64, 
         bomb(file, column.compression(), start + at + header_bytes, compressed, inflated)?;
         if !header.is_dictionary {
             values += count;
+            page_bytes = page_bytes.max(inflated);
         } else if count > INFLATED_BYTES_MAX {
             return Err(format!("a dictionary claims {count} values"));
+        } else {
+            dictionary_bytes += inflated;
         }
-        largest = largest.max(inflated);
         at += header_bytes + compressed;
     }
     if values != column.num_values().unsigned_abs() {
@@ -212,12 +231,12 @@ fn chunk<R: ChunkReader>(file: &R, column: &ColumnChunkMetaData) -> Result<u64, 
     }
     let mut batch_rows = IMPORT_BATCH_ROWS as u64;
     if column.encodings().any(|encoding| encoding == Encoding::DELTA_BYTE_ARRAY) {
-        batch_rows = batch_rows.min(PREFIX_BYTES_MAX / largest.max(1));
+        batch_rows = batch_rows.min(PREFIX_BYTES_MAX / page_bytes.max(1));
     }
     if descriptor.physical_type() == Type::FIXED_LEN_BYTE_ARRAY {
         batch_rows = batch_rows.min(PREFIX_BYTES_MAX / (descriptor.type_length().unsigned_abs().max(1) as u64));
     }
-    Ok(batch_rows)
+    Ok(Chunk { batch_rows, dictionary_bytes, page_bytes })
 }
 
 fn header<R: ChunkReader>(file: &R, at: u64, left: u64) -> Result<(PageHeader, u64), String> {

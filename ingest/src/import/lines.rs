@@ -84,8 +84,9 @@ impl Lines {
     pub fn convert(&self, text: &Text, first: u64) -> Result<Converted, PageError> {
         if let Some(length) = text.too_long {
             let broken = Broken::EventTooLarge(usize::try_from(length).unwrap_or(usize::MAX));
-            let refused = vec![(0, refused(first, None, &broken, &text.bytes))];
-            return Ok(Converted { refused, ..Converted::default() });
+            let mut converted = Converted::default();
+            converted.refuse(0, refused(first, None, &broken, &text.bytes));
+            return Ok(converted);
         }
         let mut slow = Slow::new(self, first);
         let valid = std::str::from_utf8(&text.bytes).ok();
@@ -164,13 +165,13 @@ struct Slow<'a> {
     first: u64,
     live: (Vec<Event>, Vec<u32>),
     withdrawn: (Vec<Event>, Vec<u32>),
-    refused: Vec<(u32, Refused)>,
+    converted: Converted,
 }
 
 impl<'a> Slow<'a> {
     fn new(lines: &'a Lines, first: u64) -> Slow<'a> {
         let (live, withdrawn) = Default::default();
-        Slow { lines, first, live, withdrawn, refused: Vec::new() }
+        Slow { lines, first, live, withdrawn, converted: Converted::default() }
     }
 
     fn line(&mut self, row: u32, line: &[u8]) {
@@ -180,11 +181,11 @@ impl<'a> Slow<'a> {
                 events.push(event);
                 rows.push(row);
             }
-            Err(refused) => self.refused.push((row, refused)),
+            Err(refused) => self.converted.refuse(row, refused),
         }
     }
 
-    fn end(self) -> Result<Converted, PageError> {
+    fn end(mut self) -> Result<Converted, PageError> {
         let part = |(events, rows): (Vec<Event>, Vec<u32>)| -> Result<Option<Part>, PageError> {
             if rows.is_empty() {
                 return Ok(None);
@@ -192,8 +193,9 @@ impl<'a> Slow<'a> {
             let batch = changes_to_batch(&events.iter().collect::<Vec<_>>())?;
             Ok(Some(Part { rows, batch }))
         };
-        let parts = part(self.live)?.into_iter().collect();
-        Ok(Converted { parts, withdrawn: part(self.withdrawn)?, refused: self.refused })
+        self.converted.parts = part(self.live)?.into_iter().collect();
+        self.converted.withdrawn = part(self.withdrawn)?;
+        Ok(self.converted)
     }
 }
 

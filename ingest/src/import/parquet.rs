@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::reader::ChunkReader;
-use tidemill_schemas::event::Broken;
+use tidemill_schemas::event::{Broken, EVENT_KEY_BYTES_MAX};
 use tidemill_schemas::page::{META_PROPERTY, RARE};
 use tidemill_schemas::value::Value;
 
@@ -129,7 +129,7 @@ impl Table {
         };
         let id = match &self.bound.id {
             Some(Place::Column(column)) => match read(*column) {
-                Ok(Cell::Text(id)) => Some(id),
+                Ok(Cell::Text(id)) => Some(id).filter(|id| id.len() <= EVENT_KEY_BYTES_MAX),
                 Ok(Cell::Number(id)) => Some(id.to_string()),
                 _ => None,
             },
@@ -152,10 +152,13 @@ impl Table {
         Ok(())
     }
 
-    /// The row as a JSON object, for the quarantine.
+    /// The row as a JSON object, for the quarantine: of a row beyond [`cell::WRITTEN_BYTES_MAX`], the beginning.
     fn as_json(&self, batch: &RecordBatch, row: usize) -> String {
         let mut out = String::from("{");
         for (name, column) in self.columns.iter().zip(batch.columns()) {
+            if out.len() > cell::WRITTEN_BYTES_MAX {
+                break;
+            }
             if out.len() > 1 {
                 out.push(',');
             }

@@ -236,7 +236,7 @@ fn shown(array: &ArrayRef, doubts: &mut Doubts) -> ArrayRef {
     let mut texts = StringViewBuilder::with_capacity(array.len());
     for row in 0..array.len() {
         match cell::read(array, row).map(Cell::value) {
-            Ok(Some(Value::Text(text))) => texts.append_value(text),
+            Ok(Some(Value::Text(text))) if text.len() <= EVENT_VALUE_BYTES_MAX => texts.append_value(text),
             Ok(None) => texts.append_null(),
             Ok(Some(_)) | Err(_) => {
                 doubts.add(row);
