@@ -33,7 +33,7 @@ use crate::wired::ask;
 const JSON: &str = "application/json";
 
 /// Changes when generated events or their import change in a way that matters here.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 /// The first day of what is generated; the past, so that no clock finds it in the future.
 pub const FIRST: Date = Date::constant(2025, 10, 1);
 /// Days generated for the questions.

@@ -98,13 +98,21 @@ pub struct Amount {
     pub days: u64,
     /// Days that are folded into longer periods.
     pub folds: u64,
+    /// Longer periods that are published.
+    #[serde(default)]
+    pub periods: u64,
 }
 
 impl Amount {
     /// Both together.
     #[must_use]
     pub fn plus(self, other: Amount) -> Amount {
-        Amount { rows: self.rows + other.rows, days: self.days + other.days, folds: self.folds + other.folds }
+        Amount {
+            rows: self.rows + other.rows,
+            days: self.days + other.days,
+            folds: self.folds + other.folds,
+            periods: self.periods + other.periods,
+        }
     }
 
     /// What is left without `other`.
@@ -114,6 +122,7 @@ impl Amount {
             rows: self.rows.saturating_sub(other.rows),
             days: self.days.saturating_sub(other.days),
             folds: self.folds.saturating_sub(other.folds),
+            periods: self.periods.saturating_sub(other.periods),
         }
     }
 }
@@ -245,17 +254,18 @@ impl Backfill {
             }
             unit.members.push((at, first, last));
             unit.count += count;
-            unit.amount = unit.amount.plus(self.amount(part, kind, first, last));
+            unit.amount = unit.amount.plus(self.amount(part, kind, (first, last), count));
         }
         (!unit.members.is_empty()).then_some(unit)
     }
 
-    fn amount(&self, part: &Part, kind: Period, first: Date, last: Date) -> Amount {
+    fn amount(&self, part: &Part, kind: Period, (first, last): (Date, Date), count: u64) -> Amount {
         let load = self.loads.iter().find(|load| load.source == part.source);
         let (first, last) = (first.first_of_month(), last.last_of_month());
         let within = load.into_iter().flat_map(|load| &load.months).filter(|load| (first..=last).contains(&load.month));
         let (rows, days) = within.fold((0, 0), |(rows, days), load| (rows + load.rows, days + u64::from(load.days)));
-        if kind.is_day() { Amount { rows, days, folds: 0 } } else { Amount { rows: 0, days: 0, folds: days } }
+        let none = Amount::default();
+        if kind.is_day() { Amount { rows, days, ..none } } else { Amount { folds: days, periods: count, ..none } }
     }
 
     /// The requests of a unit under a lease.
@@ -277,7 +287,7 @@ impl Backfill {
 /// A part of a backfill of before there were waves: one unit of days.
 fn of_old(at: usize, part: &Part) -> Unit {
     let days = part.days();
-    let amount = Amount { rows: 0, days, folds: 0 };
+    let amount = Amount { days, ..Amount::default() };
     Unit { period: Period::Day, at: part.first, members: vec![(at, part.first, part.last)], count: days, amount }
 }
 

@@ -6,6 +6,7 @@
 //! so, and is made whole when they come. The fingerprint is checked before the work and by the commit; the commit names
 //! the version it replaces, which was read before the days were.
 
+use futures::StreamExt;
 use tidemill_aggregator::activity_store::ActivityStore;
 use tidemill_aggregator::blob_name::BLOB_PUBLISH_SECONDS_MAX;
 use tidemill_aggregator::content::Content;
@@ -37,6 +38,12 @@ use crate::rollup_store::{RollupStore, Shortfall};
 
 /// How often a period starts over when its days or it were published in between.
 const COMMIT_ATTEMPTS_MAX: u32 = 8;
+
+/// Days of the periods that one request is at work on at once: storing one period waits for the disk while the next is
+/// folded, and what they hold together stays bounded.
+const DAYS_AT_ONCE: usize = 124;
+/// Periods that one request is at work on at once.
+const PERIODS_AT_ONCE: usize = 4;
 
 /// One period of one insight.
 struct Job<'a> {
@@ -106,18 +113,28 @@ async fn merge_all(
             "a request for each {kind} spans whole ones and at most {REQUEST_DAYS_MAX} days, not {first} to {last}"
         ))));
     };
+    let at_once = periods
+        .iter()
+        .map(|(first, last)| dispatch::apart(*first, *last))
+        .max()
+        .map_or(1, |days| DAYS_AT_ONCE / usize::try_from(days).unwrap_or(0).saturating_add(1));
+    let (tenant, held, plan) = (&tenant, &held, &plan);
+    let jobs = periods.into_iter().map(|(first, last)| async move {
+        Job { context, tenant, held, plan, request, first, last }.run(budget).await
+    });
+    // Each to its end, whatever becomes of the others.
+    let ended: Vec<_> = futures::stream::iter(jobs).buffered(at_once.clamp(1, PERIODS_AT_ONCE)).collect().await;
     let mut waiting = Vec::new();
-    for (first, last) in periods {
-        let job = Job { context, tenant: &tenant, held: &held, plan: &plan, request, first, last };
-        if let Ended::Waits(shortfall, before) = job.run(budget).await? {
+    for ended in ended {
+        if let Ended::Waits(shortfall, before) = ended? {
             waiting.push((shortfall, before));
         }
     }
     let Some(attempts) = waiting.iter().map(|(shortfall, _)| shortfall.attempts).max() else { return Ok(None) };
-    again(context, &tenant, request, decide::retry_seconds(attempts - 1)).await?;
+    again(context, tenant, request, decide::retry_seconds(attempts - 1)).await?;
     // Only now, so that an attempt is never counted that nobody will look at.
     for (shortfall, before) in &waiting {
-        RollupStore::new(context).keep(&tenant, shortfall, *before).await?;
+        RollupStore::new(context).keep(tenant, shortfall, *before).await?;
     }
     Ok(Some(Outcome::Done))
 }

@@ -13,10 +13,12 @@ use tidemill_schemas::time::Timestamp;
 use crate::backfill::{Amount, Backfill, Unit};
 use crate::wave::{Spent, Wave};
 
-/// Rows whose folding takes as long as publishing one day, before anything was measured.
-pub const DAY_ROWS: f64 = 300.0;
-/// The part of a day's whole computation that folding it into one period takes, before anything was measured.
-pub const FOLD_DAYS: f64 = 0.12;
+/// Rows whose folding takes as long as publishing one day, where months do not tell the two apart.
+const DAY_ROWS: f64 = 8_000.0;
+/// The part of publishing a day that folding it into one period takes, before anything was measured.
+pub const FOLD_DAYS: f64 = 0.45;
+/// Days folded in the time that publishing one period takes.
+const PERIOD_FOLDS: f64 = 10.0;
 /// Failures a status names.
 pub const FAILURES_LISTED_MAX: usize = 100;
 
@@ -27,7 +29,7 @@ pub struct Costs {
     pub row: f64,
     /// A day.
     pub day: f64,
-    /// A day folded into a period.
+    /// A day folded into a period; publishing one costs [`PERIOD_FOLDS`] of them.
     pub fold: f64,
 }
 
@@ -55,19 +57,20 @@ impl Costs {
         if row + day <= 0.0 {
             (row, day) = (1.0, DAY_ROWS);
         }
-        let folds = folding.amount.folds as f64;
-        let fold = if folds > 0.0 && folding.micros > 0 {
-            folding.micros as f64 / folds
-        } else {
-            FOLD_DAYS * (day + row * sum(&rows) / sum(&days).max(1.0))
-        };
+        let folds = weight(folding.amount);
+        let fold = if folds > 0.0 && folding.micros > 0 { folding.micros as f64 / folds } else { FOLD_DAYS * day };
         Costs { row, day, fold }
     }
 
     /// What an amount costs.
     pub fn of(&self, amount: Amount) -> f64 {
-        self.row * amount.rows as f64 + self.day * amount.days as f64 + self.fold * amount.folds as f64
+        self.row * amount.rows as f64 + self.day * amount.days as f64 + self.fold * weight(amount)
     }
+}
+
+/// An amount of folding and publishing periods, in days folded.
+fn weight(amount: Amount) -> f64 {
+    amount.folds as f64 + PERIOD_FOLDS * amount.periods as f64
 }
 
 /// The time one month of history took.

