@@ -61,11 +61,12 @@ pub struct Converted {
     pub refused: Vec<(u32, Refused)>,
     /// Rows that are none, all of them.
     pub refused_count: u64,
-    /// Bytes of those held.
+    /// Bytes of all of them.
     refused_bytes: usize,
 }
 
 impl Converted {
+    /// Counts a row that is none, and keeps it as long as there is room.
     pub(super) fn refuse(&mut self, row: u32, refused: Refused) {
         self.refused_count += 1;
         self.refused_bytes += refused.body.len();

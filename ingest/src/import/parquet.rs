@@ -14,13 +14,11 @@ use tidemill_schemas::page::{META_PROPERTY, RARE};
 use tidemill_schemas::value::Value;
 
 use super::cell::{self, Cell};
+use super::inspect::IMPORT_BATCH_ROWS;
 use super::mapping::{Bound, Place};
 use super::{Import, ImportError, Verdict, column_names, event_of, refused};
 use crate::codec::native;
 use crate::page::export::META_EXPORT;
-
-/// Rows of one batch: what is held at once.
-const IMPORT_BATCH_ROWS: usize = 8_192;
 
 /// Opens a Parquet file.
 ///
