@@ -160,7 +160,7 @@ pub fn deltas(
     let Some(selection) = select(plan, &frame, rows, None, &mut splitter)? else { return Ok(contributions) };
     let spill = SharedSpill::new(Box::new(MemorySpill::default()));
     for day in &selection.days {
-        let mut fold = DayFold::new(plan, day.window);
+        let mut fold = DayFold::new(plan, day.date, day.window);
         fold.update(plan, &selection.prepared, day.rows.which(), usize::MAX)?;
         let cells = fold.finish(plan, &spill)?;
         let groups = cells.groups.into_iter().map(|(key, cell)| (CellKey::Group(key), cell));

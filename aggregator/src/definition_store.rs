@@ -139,12 +139,14 @@ impl<'a> DefinitionStore<'a> {
     }
 
     /// Every lineage that is kept current, by the insight's name: of an insight that catches up, both. Whoever computes
-    /// goes by this.
+    /// goes by this; an insight that reads other insights' numbers is not among them.
     ///
     /// # Errors
     /// The port's.
     pub async fn list(&self, tenant: &Tenant) -> Result<Vec<Held>, Error> {
-        Ok(self.insights(tenant).await?.iter().flat_map(Held::lineages).collect())
+        let lineages = self.insights(tenant).await?;
+        let lineages = lineages.iter().flat_map(Held::lineages);
+        Ok(lineages.filter(|held| held.applied.definition.reads_events()).collect())
     }
 
     /// A definition the insight has or once had, by its fingerprint.

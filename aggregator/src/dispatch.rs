@@ -69,7 +69,9 @@ impl Activity {
 
 /// The schedules these definitions need while events come.
 pub fn schedules(tenant: &Tenant, definitions: &[&Definition], now: Timestamp) -> Vec<Planned> {
-    let rates: BTreeSet<Refresh> = definitions.iter().map(|definition| definition.refresh).collect();
+    // What is computed once a day needs no tick: the daily rollup asks for its days.
+    let rates = definitions.iter().map(|definition| definition.refresh).filter(|rate| *rate != Refresh::Daily);
+    let rates: BTreeSet<Refresh> = rates.collect();
     let rolled_up: BTreeMap<(&str, Period, &str), (&Zone, WeekStart)> =
         definitions.iter().flat_map(|definition| rolled_up(definition)).collect();
     let mut entries = Vec::new();

@@ -115,7 +115,7 @@ impl Fold {
             if self.next.is_none_or(|next| day.date < next) {
                 return Err(FoldError::DayFinished { date: day.date });
             }
-            let fold = self.open.entry(day.date).or_insert_with(|| DayFold::new(&plan, day.window));
+            let fold = self.open.entry(day.date).or_insert_with(|| DayFold::new(&plan, day.date, day.window));
             fold.update(&plan, &selection.prepared, day.rows.which(), self.limits.groups_max)?;
             self.keep_budget()?;
         }
@@ -133,7 +133,7 @@ impl Fold {
         if self.next.is_none_or(|next| date < next) {
             return Err(FoldError::DayFinished { date });
         }
-        self.open.entry(date).or_insert_with(|| DayFold::new(&plan, window)).values(&plan, counted);
+        self.open.entry(date).or_insert_with(|| DayFold::new(&plan, date, window)).values(&plan, counted);
         self.keep_budget()
     }
 

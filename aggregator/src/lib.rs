@@ -6,6 +6,7 @@
 //! it in a running total.
 
 pub mod activity_store;
+pub mod actors;
 pub mod additive;
 mod base;
 pub mod blob_name;
@@ -18,6 +19,7 @@ pub mod eval;
 pub mod finish;
 pub mod fold;
 mod group;
+mod key_frame;
 pub mod metric;
 pub mod on_changes;
 pub mod on_clean;
@@ -33,6 +35,7 @@ mod pass;
 pub mod periods;
 pub mod plan;
 pub mod range;
+pub mod relations;
 pub mod request_store;
 pub mod snapshot_store;
 pub mod spill;

@@ -7,11 +7,13 @@ pub mod accumulate;
 pub mod sketch;
 pub mod sorted;
 pub mod table;
+pub mod trail;
 pub mod wide;
 
 use std::collections::BTreeMap;
 use std::io;
 
+use tidemill_schemas::calendar::Period;
 use tidemill_schemas::decimal::Decimal;
 use tidemill_schemas::metric::{Function, RATIO_SCALE};
 use tidemill_schemas::value::Value;
@@ -21,6 +23,7 @@ use crate::plan::Plan;
 use crate::spill::SharedSpill;
 use sketch::Sketch;
 use sorted::{Counted, Member, Sorted};
+use trail::{Moment, Presence};
 use wide::Wide;
 
 /// A breakdown's values, one per column; null where the event has none.
@@ -49,6 +52,10 @@ pub enum Kind {
     Approx,
     /// `quantile(e, q)`
     Quantile(Decimal),
+    /// When each actor did what an insight tells apart.
+    Trail,
+    /// In which buckets each actor did so; `None`: there is only one.
+    Presence(Option<Period>),
 }
 
 impl Kind {
@@ -79,6 +86,8 @@ impl Kind {
             Kind::Distinct => State::Distinct(Sorted::default()),
             Kind::Approx => State::Approx(Box::default()),
             Kind::Quantile(_) => State::Quantile(Sorted::default()),
+            Kind::Trail => State::Trail(Sorted::default()),
+            Kind::Presence(_) => State::Presence(Sorted::default()),
         }
     }
 }
@@ -112,6 +121,10 @@ pub enum State {
     Approx(Box<Sketch>),
     /// The values and how often each was seen.
     Quantile(Sorted<Counted>),
+    /// What each actor did, and when.
+    Trail(Sorted<Moment>),
+    /// In which buckets each actor did something.
+    Presence(Sorted<Presence>),
 }
 
 impl State {
@@ -143,6 +156,8 @@ impl State {
             (State::Distinct(members), State::Distinct(more)) => members.merge(more)?,
             (State::Approx(sketch), State::Approx(more)) => sketch.merge(&more),
             (State::Quantile(values), State::Quantile(more)) => values.merge(more)?,
+            (State::Trail(moments), State::Trail(more)) => moments.merge(more)?,
+            (State::Presence(buckets), State::Presence(more)) => buckets.merge(more)?,
             _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "states of two different metrics")),
         }
         Ok(())
@@ -156,6 +171,8 @@ impl State {
         match self {
             State::Distinct(members) => members.bound(spill),
             State::Quantile(values) => values.bound(spill),
+            State::Trail(moments) => moments.bound(spill),
+            State::Presence(buckets) => buckets.bound(spill),
             _ => Ok(()),
         }
     }
@@ -168,6 +185,8 @@ impl State {
         match self {
             State::Distinct(members) => members.settle(spill),
             State::Quantile(values) => values.settle(spill),
+            State::Trail(moments) => moments.settle(spill),
+            State::Presence(buckets) => buckets.settle(spill),
             _ => Ok(()),
         }
     }
@@ -199,6 +218,8 @@ impl State {
                 Kind::Quantile(q) => quantile(values, q)?,
                 _ => Value::Null,
             },
+            // What actors did is no number; see `crate::actors`.
+            State::Trail(_) | State::Presence(_) => Value::Null,
         })
     }
 }

@@ -60,7 +60,7 @@ impl Computed {
         let spill = scratch();
         let states = states::to_content(cells, spill.clone()).map_err(|why| Failure::Again(why.to_string()))?;
         let digest = finish::digest(&work.plan, cells).map_err(|why| never(&why))?;
-        let detail = if work.held.applied.definition.by.is_empty() {
+        let detail = if work.plan.by.is_empty() || work.plan.follows_actors() {
             Vec::new()
         } else {
             let detail = finish::detail_of(&work.plan, &states, &spill).map_err(|why| never(&why))?;

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use tidemill_schemas::calendar::{self, Date, WeekStart, Zone};
+use tidemill_schemas::definition::actors::{DriversTarget, Selection};
 use tidemill_schemas::definition::{Body, Definition, From};
 use tidemill_schemas::expression::{Column, Comparison, Expr, Read};
 use tidemill_schemas::metric::Metric;
@@ -62,39 +63,48 @@ pub struct PlanMetric {
     pub reports_skipped: bool,
     pub(crate) filter: Option<Node>,
     pub(crate) argument: Option<Node>,
+    /// Of an insight over actors: the selections it tells apart, by their bit.
+    pub(crate) bits: Vec<Node>,
 }
 
 impl Plan {
     /// Compiles a definition.
     pub fn new(definition: &Definition) -> Plan {
-        let Body::Standard(standard) = &definition.body;
-        let names = match &standard.from {
-            From::All => None,
-            From::Names(names) => Some(names.clone()),
-        };
+        let names = definition.event_names();
         let base = base(names.as_deref(), definition.source.as_deref());
         let reads = Base { names: names.clone(), source: definition.source.clone() };
-        let mut columns: BTreeSet<Column> = definition.by.iter().cloned().collect();
+        let by = breakdown(definition);
+        let mut columns: BTreeSet<Column> = by.iter().cloned().collect();
         let mut want = |expr: &Expr| {
             expr.reads(&mut |read| {
                 columns.insert(read.column.clone());
             });
         };
-        base.iter().chain(&standard.filter).for_each(&mut want);
-        for metric in &standard.metrics {
+        let filter = filter(definition);
+        base.iter().chain(&filter).for_each(&mut want);
+        for metric in definition.metrics() {
             metric.filter.iter().chain(metric.function.argument()).for_each(&mut want);
         }
+        let metrics = match definition.body.actors() {
+            None => definition.metrics().iter().map(PlanMetric::new).collect(),
+            Some(actors) => {
+                let bits: Vec<Expr> = definition.body.selections().into_iter().map(selected).collect();
+                bits.iter().for_each(&mut want);
+                columns.extend([actors.actor.clone(), Column::Time]);
+                vec![PlanMetric::of_actors(definition, &actors.actor, &bits)]
+            }
+        };
         Plan {
             insight: definition.name.clone(),
             source: definition.source.clone(),
             names,
             zone: definition.timezone.clone(),
             week_start: definition.week_start,
-            by: definition.by.clone(),
+            by,
             top: definition.top as usize,
-            metrics: standard.metrics.iter().map(PlanMetric::new).collect(),
+            metrics,
             base: base.as_ref().map(|base| (reads, Node::compile(base))),
-            filter: standard.filter.as_ref().map(Node::compile),
+            filter: filter.as_ref().map(Node::compile),
             columns,
         }
     }
@@ -113,6 +123,17 @@ impl Plan {
         }
         let columns = self.metrics.iter().map(PlanMetric::counts_values).collect::<Option<Vec<_>>>()?;
         Some(columns.into_iter().flatten().collect())
+    }
+
+    /// Whether it keeps what actors did, which is no number and has no rows of its own.
+    pub fn follows_actors(&self) -> bool {
+        self.metrics.iter().any(|metric| matches!(metric.kind, Kind::Trail | Kind::Presence(_)))
+    }
+
+    /// Whether the states of longer periods are kept. What actors did, event by event, would only be there twice: an
+    /// answer walks the days'.
+    pub fn keeps_period_states(&self) -> bool {
+        !self.metrics.iter().any(|metric| metric.kind == Kind::Trail)
     }
 
     /// The local days from `first` to `last`, both included, as windows of event time.
@@ -160,19 +181,92 @@ impl PlanMetric {
             reports_skipped: metric.function.reports_skipped(),
             filter: metric.filter.as_ref().map(Node::compile),
             argument: metric.function.argument().map(Node::compile),
+            bits: Vec::new(),
+        }
+    }
+
+    /// What an insight over actors keeps. It is named by the column that tells actors apart, which is what events are
+    /// skipped for.
+    fn of_actors(definition: &Definition, actor: &Column, bits: &[Expr]) -> PlanMetric {
+        let kind = match &definition.body {
+            Body::Cohort(cohort) => Kind::Presence(Some(cohort.every)),
+            Body::Drivers(drivers) => Kind::Presence(match &drivers.target {
+                DriversTarget::Event(_) => None,
+                DriversTarget::Return { every, .. } => Some(*every),
+            }),
+            _ => Kind::Trail,
+        };
+        PlanMetric {
+            name: actor.name().to_owned(),
+            kind,
+            reports_skipped: true,
+            filter: None,
+            argument: Some(Node::Read(Read { column: actor.clone(), at: actor.fixed_type() })),
+            bits: bits.iter().map(Node::compile).collect(),
         }
     }
 }
 
+/// The columns that make groups of the states: the breakdown, and before it what paths lead through and drivers are
+/// looked for among.
+fn breakdown(definition: &Definition) -> Vec<Column> {
+    match &definition.body {
+        Body::Paths(paths) => std::iter::once(&paths.node).chain(&definition.by).cloned().collect(),
+        Body::Drivers(drivers) => drivers.candidates.clone(),
+        _ => definition.by.clone(),
+    }
+}
+
+/// Which events count, beyond their names and source.
+fn filter(definition: &Definition) -> Option<Expr> {
+    let mut parts: Vec<Expr> = Vec::new();
+    match &definition.body {
+        Body::Standard(standard) => parts.extend(standard.filter.clone()),
+        Body::Correlation(correlation) => parts.extend(correlation.base.filter.clone()),
+        body => {
+            parts.extend(body.actors().and_then(|actors| actors.base.filter.clone()));
+            if let Body::Paths(paths) = body
+                && !paths.ignore.is_empty()
+            {
+                parts.push(Expr::Not(Box::new(named(&paths.ignore))));
+            }
+            let selections = body.selections();
+            let is_any = selections.iter().any(|selection| selection.filter.is_some());
+            // Without conditions of their own the names say it already.
+            if !body.reads_all() && is_any {
+                parts.push(Expr::Or(selections.into_iter().map(selected).collect()));
+            }
+        }
+    }
+    if parts.len() > 1 { Some(Expr::And(parts)) } else { parts.pop() }
+}
+
+/// A selection as one condition.
+fn selected(selection: &Selection) -> Expr {
+    let names = match &selection.from {
+        From::All => None,
+        From::Names(names) => Some(named(names)),
+    };
+    let mut parts: Vec<Expr> = names.into_iter().chain(selection.filter.clone()).collect();
+    match parts.len() {
+        0 => Expr::Literal(Value::Bool(true)),
+        1 => parts.remove(0),
+        _ => Expr::And(parts),
+    }
+}
+
+/// `name in (…)`.
+fn named(names: &[String]) -> Expr {
+    let read = Expr::Read(Read { column: Column::Name, at: Some(Type::Text) });
+    Expr::In(Box::new(read), names.iter().cloned().map(Value::Text).collect())
+}
+
 /// `name in (…) and source = …`.
 fn base(names: Option<&[String]>, source: Option<&str>) -> Option<Expr> {
-    let read = |column| Box::new(Expr::Read(Read { column, at: Some(Type::Text) }));
     let mut parts = Vec::new();
-    if let Some(names) = names {
-        let names = names.iter().cloned().map(Value::Text).collect();
-        parts.push(Expr::In(read(Column::Name), names));
-    }
+    parts.extend(names.map(named));
     if let Some(source) = source {
+        let read = |column| Box::new(Expr::Read(Read { column, at: Some(Type::Text) }));
         let source = Box::new(Expr::Literal(Value::Text(source.to_owned())));
         parts.push(Expr::Compare(Comparison::Eq, read(Column::Source), source));
     }

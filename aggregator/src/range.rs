@@ -8,13 +8,16 @@
 use std::collections::BTreeMap;
 
 use tidemill_schemas::calendar::Date;
+use tidemill_schemas::expression::Expr;
 use tidemill_schemas::snapshot::{Digest, GroupRow};
+use tidemill_schemas::value::Value;
 
 use crate::content::Content;
 use crate::finish::{digest, first_value, group_rows, rank};
 use crate::fold::FoldError;
 use crate::metric::{Cell, DayCells, GroupKey};
 use crate::plan::Plan;
+use crate::key_frame;
 use crate::spill::SharedSpill;
 use crate::states::open;
 
@@ -106,7 +109,7 @@ impl<'a> Range<'a> {
     }
 
     /// The value each group is ranked by, over all periods.
-    fn ranks(&self) -> Result<BTreeMap<&GroupKey, tidemill_schemas::value::Value>, FoldError> {
+    fn ranks(&self) -> Result<BTreeMap<&GroupKey, Value>, FoldError> {
         let mut merged: BTreeMap<&GroupKey, Cell> = BTreeMap::new();
         for (key, cell) in self.periods.iter().flat_map(|(_, cells)| &cells.groups) {
             // Only the first metric ranks.
@@ -129,6 +132,48 @@ impl<'a> Range<'a> {
         merged.into_iter().map(|(key, cell)| Ok((key, first_value(self.plan, &cell)?))).collect()
     }
 }
+
+/// The metric values of segments: of each condition, those of all groups for whose key it is true. `states` are those of
+/// the days together, `spill` takes what gets long.
+///
+/// # Errors
+/// [`FoldError::Eval`] when a condition has no value; else as [`Range::add`].
+pub fn segments(
+    plan: &Plan,
+    states: &[Content],
+    conditions: &[&Expr],
+    spill: &SharedSpill,
+) -> Result<Vec<Vec<Value>>, FoldError> {
+    let mut merged: Vec<Cell> = conditions.iter().map(|_| Cell::empty(plan)).collect();
+    for part in states {
+        let (_, mut groups) = open(part)?;
+        let mut batch: Vec<(GroupKey, Cell)> = Vec::new();
+        loop {
+            let next = groups.next_group()?;
+            let is_over = next.is_none();
+            batch.extend(next);
+            if !is_over && batch.len() < SEGMENT_GROUPS_AT_ONCE {
+                continue;
+            }
+            let keys: Vec<&GroupKey> = batch.iter().map(|(key, _)| key).collect();
+            for (condition, cell) in conditions.iter().zip(&mut merged) {
+                let holds = key_frame::holds(&plan.by, &keys, condition)?;
+                for ((_, more), _) in batch.iter().zip(holds).filter(|(_, holds)| *holds) {
+                    cell.merge(more.clone())?;
+                    cell.bound(spill)?;
+                }
+            }
+            batch.clear();
+            if is_over {
+                break;
+            }
+        }
+    }
+    merged.iter().map(|cell| cell.values(plan)).collect()
+}
+
+/// Groups whose keys are tested together.
+const SEGMENT_GROUPS_AT_ONCE: usize = 4_096;
 
 #[cfg(test)]
 mod tests;

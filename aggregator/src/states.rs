@@ -213,6 +213,14 @@ fn write_state(out: &mut dyn Write, state: &State) -> io::Result<()> {
             out.write_all(&[7])?;
             write_sorted(out, values)
         }
+        State::Trail(moments) => {
+            out.write_all(&[8])?;
+            write_sorted(out, moments)
+        }
+        State::Presence(buckets) => {
+            out.write_all(&[9])?;
+            write_sorted(out, buckets)
+        }
     }
 }
 
@@ -257,6 +265,8 @@ fn read_state(reader: &mut Reader<impl Source>) -> Result<State, StatesError> {
             State::Approx(Box::new(sketch.ok_or(StatesError::Malformed("a sketch is not sound"))?))
         }
         7 => State::Quantile(read_sorted(reader)?),
+        8 => State::Trail(read_sorted(reader)?),
+        9 => State::Presence(read_sorted(reader)?),
         _ => return Err(StatesError::Malformed("a state has an unknown kind")),
     })
 }

@@ -1,5 +1,7 @@
 //! Definitions over HTTP: apply, list, look at, remove, explain.
 
+mod told;
+
 use std::collections::BTreeSet;
 
 use axum::Json;
@@ -14,7 +16,7 @@ use tidemill_aggregator::snapshot_store::{Series, SnapshotStore};
 use tidemill_rollups::on_apply::{Change, Effective, on_apply};
 use tidemill_rollups::rollup_store::Shortfall;
 use tidemill_schemas::calendar::{Date, LONG_PERIODS, Period, tzdb_version};
-use tidemill_schemas::definition::{Body, Definition, From, Parsed, parse};
+use tidemill_schemas::definition::{Definition, Parsed, parse};
 use tidemill_schemas::expression::Column;
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::strategy::strategy;
@@ -22,7 +24,7 @@ use tidemill_schemas::strategy::strategy;
 use crate::Api;
 use crate::access::{Caller, Right};
 use crate::lineages;
-use crate::plan::{errors, known, rendered};
+use crate::plan::{errors, known, related, rendered};
 use crate::problem::Problem;
 use crate::status::{self, shortfalls};
 
@@ -57,7 +59,8 @@ pub async fn put(
             format!("the definition is named `{}`, the path `{name}`; make them agree", parsed.definition.name);
         return Err(Problem::parameter(message));
     }
-    let found = known(&api, &caller.tenant, parsed).await?;
+    let mut found = known(&api, &caller.tenant, parsed).await?;
+    found.extend(related(&api, &caller.tenant, parsed, &[]).await?);
     if errors(&found) {
         return Err(Problem::definition(json!(rendered(&found))));
     }
@@ -115,11 +118,7 @@ pub async fn delete(State(api): State<Api>, caller: Caller, Path(name): Path<Str
 }
 
 fn from(definition: &Definition) -> Value {
-    let Body::Standard(standard) = &definition.body;
-    match &standard.from {
-        From::All => json!("*"),
-        From::Names(names) => json!(names),
-    }
+    definition.event_names().map_or_else(|| json!("*"), |names| json!(names))
 }
 
 fn summary(applied: &Applied, short: &[Shortfall]) -> Value {
@@ -127,7 +126,7 @@ fn summary(applied: &Applied, short: &[Shortfall]) -> Value {
     let partial = short.iter().filter(|short| short.partial && short.insight == definition.name);
     json!({
         "insight": definition.name,
-        "type": "standard",
+        "type": definition.type_word(),
         "title": definition.title,
         "owner": definition.owner,
         "source": definition.source,
@@ -164,6 +163,7 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(name): Path<St
         .collect();
     Ok(Json(json!({
         "insight": name,
+        "type": definition.type_word(),
         "strategy": strategy.word(),
         "reason": strategy.reason(),
         "fingerprint": held.applied.fingerprint,
@@ -171,6 +171,7 @@ pub async fn explain(State(api): State<Api>, caller: Caller, Path(name): Path<St
         "from": from(definition),
         "reads": reads(definition),
         "metrics": metrics,
+        "looks_at": told::looks_at(definition),
         "by": definition.by.iter().map(|column| column.name()).collect::<Vec<_>>(),
         "top": definition.top,
         "timezone": definition.timezone.name(),

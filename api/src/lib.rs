@@ -68,6 +68,7 @@ pub fn router_before(context: Arc<Context>, open: bool, backlog: Backlog) -> Rou
         .route("/v1/insights/{name}/digest", get(read::digest))
         .route("/v1/insights/{name}/series", get(read::series))
         .route("/v1/insights/{name}/breakdown", get(read::breakdown))
+        .route("/v1/insights/{name}/{kind}", get(read::kind))
         .route("/v1/backfills", post(backfills::begin).get(backfills::list))
         .route("/v1/backfills/{id}", get(backfills::get).delete(backfills::cancel))
         .route("/v1/backfills/{id}/resume", post(backfills::resume))

@@ -33,6 +33,7 @@ const READ_QUERY: &[(&str, &str)] = &[
     ("limit", "rows at most"),
     ("cursor", "`next` of the answer before"),
     ("partial", "allow (default) or refuse"),
+    ("show", "of paths: paths (default) or transitions"),
     ("fingerprint", "of an earlier definition: its numbers, as far as they were computed"),
 ];
 
@@ -83,6 +84,12 @@ fn routes() -> Vec<Route> {
         read("/v1/insights/{name}/digest", "The headline: one row"),
         read("/v1/insights/{name}/series", "A row per period, and per group with `by`"),
         read("/v1/insights/{name}/breakdown", "The groups of a range"),
+        read("/v1/insights/{name}/steps", "Of a funnel: actors by step"),
+        read("/v1/insights/{name}/matches", "Of a pattern: its matches"),
+        read("/v1/insights/{name}/paths", "Of paths: the ways taken most; with show=transitions, from station to station"),
+        read("/v1/insights/{name}/cohorts", "Of a cohort: who came back, by cohort and offset"),
+        read("/v1/insights/{name}/correlations", "Of a correlation: coefficients by lag, or drivers"),
+        read("/v1/insights/{name}/comparison", "Of a comparison: both sides, and the change"),
         Route {
             takes: "application/json",
             status: "202",

@@ -12,9 +12,9 @@ use tidemill_ingest::page_store::PageStore;
 use tidemill_rollups::estimate::Estimate;
 use tidemill_rollups::on_backfill;
 use tidemill_schemas::calendar::{Date, Period};
-use tidemill_schemas::definition::diagnostic::{Diagnostic, Severity};
+use tidemill_schemas::definition::diagnostic::{Diagnostic, Severity, code};
 use tidemill_schemas::definition::known::{Catalogue, check_known};
-use tidemill_schemas::definition::{Parsed, parse};
+use tidemill_schemas::definition::{Body, Parsed, parse};
 use tidemill_schemas::fingerprint::fingerprint;
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::strategy::strategy;
@@ -22,6 +22,7 @@ use tidemill_schemas::strategy::strategy;
 use crate::Api;
 use crate::access::{Caller, Right};
 use crate::problem::Problem;
+use crate::read::comparison_metrics;
 
 /// Files one plan may hold.
 const FILES_MAX: usize = 1_000;
@@ -48,6 +49,7 @@ pub async fn plan(State(api): State<Api>, caller: Caller, Json(body): Json<PlanB
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
     let mut insights = Vec::new();
     let mut files: BTreeMap<String, String> = BTreeMap::new();
+    let mut all: Vec<Parsed> = Vec::new();
     let store = DefinitionStore::new(&api.context);
     for file in &body.files {
         let parsed = match parse(&file.path, &file.text) {
@@ -57,6 +59,7 @@ pub async fn plan(State(api): State<Api>, caller: Caller, Json(body): Json<PlanB
                 continue;
             }
         };
+        all.extend(parsed.iter().cloned());
         for parsed in &parsed {
             let name = &parsed.definition.name;
             if let Some(other) = files.insert(name.clone(), file.path.clone()) {
@@ -68,6 +71,11 @@ pub async fn plan(State(api): State<Api>, caller: Caller, Json(body): Json<PlanB
             insights.push(change(&api, &caller.tenant, &file.path, parsed, held).await?);
         }
     }
+    for parsed in &all {
+        diagnostics.extend(related(&api, &caller.tenant, parsed, &all).await?);
+    }
+    // What reads other insights comes behind them.
+    insights.sort_by_key(|change| change["reads_events"] == json!(false));
     let kept: Vec<String> =
         store.insights(&caller.tenant).await?.into_iter().map(|held| held.applied.definition.name).collect();
     let kept: Vec<String> = kept.into_iter().filter(|name| !files.contains_key(name)).collect();
@@ -90,6 +98,7 @@ async fn change(api: &Api, tenant: &Tenant, file: &str, parsed: &Parsed, held: O
     let strategy = strategy(&parsed.definition);
     Ok(json!({
         "insight": parsed.definition.name,
+        "reads_events": parsed.definition.reads_events(),
         "file": file,
         "change": change,
         "strategy": strategy.word(),
@@ -145,6 +154,31 @@ pub(crate) async fn known(api: &Api, tenant: &Tenant, parsed: &Parsed) -> Result
         }
     }
     Ok(check_known(parsed, &catalogue))
+}
+
+/// What another insight says about a definition that compares it: one of `beside`, or one that is applied.
+pub(crate) async fn related(
+    api: &Api,
+    tenant: &Tenant,
+    parsed: &Parsed,
+    beside: &[Parsed],
+) -> Result<Option<Diagnostic>, Problem> {
+    let Body::Comparative(comparative) = &parsed.definition.body else { return Ok(None) };
+    let of = beside.iter().map(|parsed| &parsed.definition).find(|definition| definition.name == comparative.of);
+    let of = match of {
+        Some(of) => Some(of.clone()),
+        None => {
+            let held = DefinitionStore::new(&api.context).get(tenant, &comparative.of).await?;
+            held.map(|held| held.applied.definition)
+        }
+    };
+    let wrong = match &of {
+        Some(of) => comparison_metrics(of, comparative).err(),
+        None => Some(format!("there is no insight `{}` to compare", comparative.of)),
+    };
+    let place = parsed.spans.keys.get("of").cloned().unwrap_or_default();
+    let help = of.is_none().then(|| "apply it first, or beside this one".to_owned());
+    Ok(wrong.map(|message| place.diagnostic(Severity::Error, code::RELATED, message, help)))
 }
 
 /// Whether there is an error among diagnostics.

@@ -3,15 +3,20 @@
 //! In: an insight, a range, a period, a breakdown. Out: rows whose numbers come from stored days and the longer periods
 //! folded from them, merged where nothing stored is long enough, with how complete they are. Nothing is recomputed here: what is missing is said to be missing.
 
+mod actors;
 mod answer;
 mod ask;
+mod comparison;
+mod correlation;
 mod days;
+mod headline;
 pub(crate) mod live;
 mod representation;
 
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tidemill_schemas::definition::Body;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::Api;
@@ -19,6 +24,7 @@ use crate::access::{Caller, Right};
 use crate::lineages::{self, Reading};
 use crate::problem::Problem;
 use ask::{Ask, ReadQuery};
+pub(crate) use comparison::metrics as comparison_metrics;
 use days::Days;
 pub(crate) use representation::{REPRESENTATIONS, Representation};
 
@@ -44,10 +50,39 @@ pub async fn digest(
     if query.every.is_some() || query.by.is_some() {
         return Err(Problem::parameter("a digest is one row; ask `series` for `every`, `breakdown` for `by`"));
     }
-    if query.from.is_none() && query.to.is_none() && query.last.is_none() {
-        query.last = Some("1d".to_owned());
-    }
+    query.is_digest = true;
     answer(&api, caller, &name, query, &headers).await
+}
+
+/// The rows of an insight of one kind only: `steps`, `matches`, `paths`, `cohorts`, `correlations`, `comparison`.
+pub async fn kind(
+    State(api): State<Api>,
+    caller: Caller,
+    Path((name, kind)): Path<(String, String)>,
+    Query(mut query): Query<ReadQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if !KINDS.contains(&kind.as_str()) {
+        return Err(Problem::not_found("there is nothing at this path; /openapi.json lists what there is"));
+    }
+    query.kind = Some(kind);
+    answer(&api, caller, &name, query, &headers).await
+}
+
+/// The rows that only insights of one kind have.
+const KINDS: [&str; 6] = ["steps", "matches", "paths", "cohorts", "correlations", "comparison"];
+
+/// The kind of rows an insight has beside `series`.
+pub(crate) fn kind_of(body: &Body) -> Option<&'static str> {
+    match body {
+        Body::Standard(_) => None,
+        Body::Funnel(_) => Some("steps"),
+        Body::Pattern(_) => Some("matches"),
+        Body::Paths(_) => Some("paths"),
+        Body::Cohort(_) => Some("cohorts"),
+        Body::Correlation(_) | Body::Drivers(_) => Some("correlations"),
+        Body::Comparative(_) => Some("comparison"),
+    }
 }
 
 /// `GET /v1/insights/{name}/breakdown`: the groups of the whole range.
@@ -75,14 +110,63 @@ async fn answer(
     let form = Representation::accepted(headers)?;
     // One look at the insight decides which definition answers: no answer mixes two.
     let Reading { held, reason } = lineages::reading(api, &caller.tenant, name, query.fingerprint.as_deref()).await?;
-    let newest = days::newest(&api.context, &caller.tenant, &held).await?;
-    let ask = Ask::of(query, &held.applied.definition, newest, api.context.clock.now())?;
-    let mut days = Days::load(&api.context, &caller.tenant, &held, &ask).await?;
-    days.completeness.reasons.extend(reason);
-    if ask.refuse_partial && days.completeness.partial {
-        return Err(Problem::partial(serde_json::json!(days.completeness)));
+    let definition = &held.applied.definition;
+    if let Some(wanted) = query.kind.as_deref()
+        && kind_of(&definition.body) != Some(wanted)
+    {
+        let has = kind_of(&definition.body).unwrap_or("series");
+        let message = format!("`{name}` is of type {}; ask for its `{has}`", definition.type_word());
+        return Err(Problem::parameter(message));
     }
-    let (body, mut told) = form.body(answer::body(&held, &ask, &days), &held.applied.definition, &ask)?;
+    let is_digest = query.is_digest;
+    let newest = match &definition.body {
+        Body::Comparative(comparative) => {
+            let of = lineages::reading(api, &caller.tenant, &comparative.of, None).await?;
+            days::newest(&api.context, &caller.tenant, &of.held).await?
+        }
+        _ => days::newest(&api.context, &caller.tenant, &held).await?,
+    };
+    let ask = Ask::of(query, definition, newest, api.context.clock.now())?;
+    let (mut answered, mut completeness) = match &definition.body {
+        Body::Standard(_) => {
+            let mut days = Days::load(&api.context, &caller.tenant, &held, &ask).await?;
+            let completeness = std::mem::take(&mut days.completeness);
+            (Answered::Days(days), completeness)
+        }
+        Body::Correlation(body) => {
+            let found = correlation::answer(&api.context, &caller.tenant, &held, &ask, body).await?;
+            (Answered::Rows(found.0), found.1)
+        }
+        Body::Comparative(body) => {
+            let found = comparison::answer(api, &caller.tenant, &held, &ask, body).await?;
+            (Answered::Rows(found.0), found.1)
+        }
+        _ => {
+            let found = actors::answer(&api.context, &caller.tenant, &held, &ask).await?;
+            (Answered::Rows(found.0), found.1)
+        }
+    };
+    completeness.reasons.extend(reason);
+    if ask.refuse_partial && completeness.partial {
+        return Err(Problem::partial(serde_json::json!(completeness)));
+    }
+    if let Answered::Rows(rows) = &mut answered
+        && is_digest
+    {
+        *rows = headline::of(definition, ask.first, rows);
+    }
+    let json = match &mut answered {
+        Answered::Days(days) => {
+            days.completeness = completeness;
+            answer::body(&held, &ask, days)
+        }
+        Answered::Rows(rows) => answer::of_answer(&held, &ask, rows, &completeness),
+    };
+    let columns = match &answered {
+        Answered::Days(_) => None,
+        Answered::Rows(rows) => Some(rows.columns.clone()),
+    };
+    let (body, mut told) = form.body(json, definition, &ask, columns)?;
     let etag = format!("\"{:032x}\"", xxh3_128(&body));
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let unchanged = known.is_some_and(|known| known.split(',').any(|known| is_tag(known.trim(), &etag)));
@@ -92,6 +176,12 @@ async fn answer(
         return Ok((StatusCode::NOT_MODIFIED, told).into_response());
     }
     Ok((told, body).into_response())
+}
+
+/// What a read found.
+enum Answered {
+    Days(Days),
+    Rows(tidemill_aggregator::actors::Answer),
 }
 
 /// Whether a tag of `If-None-Match` is this one; a proxy that compressed an answer has made its tag a weak one.

@@ -16,6 +16,7 @@ use tidemill_aggregator::definition_store::DefinitionStore;
 use tidemill_ingest::page_file_store::place_of;
 use tidemill_ingest::page_store::PageStore;
 use tidemill_schemas::calendar::Date;
+use tidemill_schemas::definition::Body;
 use tidemill_schemas::value::Type;
 
 use crate::Api;
@@ -58,6 +59,9 @@ pub async fn sql(State(api): State<Api>, caller: Caller) -> Result<Json<Value>, 
     sources.retain(|source| !source.objects.is_empty());
     let definitions = DefinitionStore::new(&api.context).list(&caller.tenant).await?;
     let definitions: Vec<_> = definitions.iter().map(|held| &held.applied.definition).collect();
+    // The others are no sums over events, which is what a view can say.
+    let definitions: Vec<_> =
+        definitions.into_iter().filter(|definition| matches!(definition.body, Body::Standard(_))).collect();
     Ok(Json(json!({ "sql": views::views(&sources, &definitions) })))
 }
 

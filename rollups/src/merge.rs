@@ -9,7 +9,7 @@ use tidemill_aggregator::definition_store::Held;
 use tidemill_aggregator::snapshot_store::Snapshot;
 use tidemill_schemas::calendar::{Date, Period, tzdb_version};
 use tidemill_schemas::request::Reason;
-use tidemill_schemas::snapshot::{Header, Input, SNAPSHOT_FORMAT};
+use tidemill_schemas::snapshot::{Digest, Header, Input, SNAPSHOT_FORMAT};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::{Through, Window};
 use xxhash_rust::xxh3::Xxh3;
@@ -66,6 +66,19 @@ pub fn next(
 /// The days a period is folded from: those with events.
 pub fn with_events(days: &BTreeMap<Date, Snapshot>) -> impl Iterator<Item = (&Date, &Snapshot)> {
     days.iter().filter(|(_, snapshot)| snapshot.digest.events > 0)
+}
+
+/// The digest of days whose states are not merged: what can be counted.
+pub fn sum_of(days: &BTreeMap<Date, Snapshot>) -> Digest {
+    let mut sum = Digest { format: SNAPSHOT_FORMAT, events: 0, late: 0, skipped: BTreeMap::new(), values: Vec::new() };
+    for Snapshot { digest, .. } in days.values() {
+        sum.events += digest.events;
+        sum.late += digest.late;
+        for (metric, rows) in &digest.skipped {
+            *sum.skipped.entry(metric.clone()).or_default() += rows;
+        }
+    }
+    sum
 }
 
 /// Hash of what a period is folded from: equal days have equal ones. A day of no events counts like one that is not

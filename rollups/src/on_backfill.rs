@@ -324,7 +324,8 @@ async fn loads(context: &Context, tenant: &Tenant, parts: &[Part]) -> Result<Vec
 
 async fn wanted(context: &Context, tenant: &Tenant, ask: &Ask) -> Result<Vec<Applied>, BackfillError> {
     let all = DefinitionStore::new(context).insights(tenant).await?;
-    let all: Vec<Applied> = all.into_iter().map(|held| held.applied).collect();
+    let all: Vec<Applied> =
+        all.into_iter().map(|held| held.applied).filter(|applied| applied.definition.reads_events()).collect();
     let Some(names) = &ask.insights else {
         return if all.is_empty() {
             Err(BackfillError::Nothing("no insight is applied yet; write one and run `tidemill apply`".to_owned()))

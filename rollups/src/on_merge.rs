@@ -299,6 +299,9 @@ impl Job<'_> {
         store: &SnapshotStore<'_>,
         found: &Preflight<'_>,
     ) -> Result<(Digest, Content, Content), Published> {
+        if !self.plan.keeps_period_states() {
+            return Ok((decide::sum_of(found.days), Content::of(Vec::new().into()), Content::of(Vec::new().into())));
+        }
         let spill = scratch();
         let headers: Vec<&Header> = decide::with_events(found.days).map(|(_, snapshot)| &snapshot.header).collect();
         let ranges: Vec<BlobRange> = headers.iter().filter_map(|header| header.states.clone()).collect();
@@ -311,7 +314,7 @@ impl Job<'_> {
         }
         let Merged { content, total, .. } = merge(self.plan, &contents, &spill).map_err(FoldError::from)?;
         let digest = finish::digest(self.plan, &DayCells { total, groups: Default::default() })?;
-        let detail = if self.plan.by.is_empty() {
+        let detail = if self.plan.by.is_empty() || self.plan.follows_actors() {
             Vec::new()
         } else {
             let detail = finish::detail_of(self.plan, &content, &spill)?;

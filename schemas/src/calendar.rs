@@ -112,6 +112,12 @@ pub fn next(date: Date) -> Date {
     date.tomorrow().unwrap_or(Date::MAX)
 }
 
+/// The date so many days later, or earlier; at the calendar's ends it stays there.
+pub fn plus_days(date: Date, days: i32) -> Date {
+    let end = if days < 0 { Date::MIN } else { Date::MAX };
+    date.checked_add(jiff::Span::new().days(days.clamp(-4_000_000, 4_000_000))).unwrap_or(end)
+}
+
 /// The dates from `first` to `last`, both included.
 pub fn dates(first: Date, last: Date) -> impl Iterator<Item = Date> {
     let mut at = Some(first);

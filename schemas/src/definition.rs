@@ -3,20 +3,27 @@
 //! In: YAML ([`parse()`]). Out: a [`Definition`], or diagnostics with file, line, column, snippet and fix.
 //! What a definition means for execution is derived: see [`crate::strategy`] and [`crate::fingerprint`].
 
+pub mod actors;
 pub mod alert;
 pub mod diagnostic;
 mod document;
+pub mod duration;
 mod fields;
 pub mod known;
 pub mod parse;
+mod read;
+pub mod relations;
 pub mod schema;
 mod standard;
+mod whole;
 
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{WeekStart, Zone};
 use crate::expression::{Column, Expr};
 use crate::metric::Metric;
+use actors::{Cohort, Drivers, Funnel, Paths, Pattern};
+use relations::{Comparative, Correlation};
 
 pub use parse::{Parsed, parse, parse_hinted};
 pub use schema::json_schema;
@@ -75,6 +82,20 @@ pub struct Definition {
 pub enum Body {
     /// Metrics over events.
     Standard(Standard),
+    /// How far actors get through steps.
+    Funnel(Funnel),
+    /// Patterns in actors' events.
+    Pattern(Pattern),
+    /// The ways actors take.
+    Paths(Paths),
+    /// Who comes back.
+    Cohort(Cohort),
+    /// What goes with what actors do.
+    Drivers(Drivers),
+    /// Daily series against each other.
+    Correlation(Correlation),
+    /// Periods or segments against each other.
+    Comparative(Comparative),
 }
 
 /// Metrics over the events that pass.
@@ -122,10 +143,13 @@ pub enum Refresh {
     /// `12h`
     #[serde(rename = "12h")]
     Hours12,
+    /// Once a day, when the day is over: cohorts, correlations and comparisons, which have no other rate.
+    #[serde(rename = "daily")]
+    Daily,
 }
 
 impl Refresh {
-    /// Every rate, shortest first.
+    /// Every rate a definition may ask for, shortest first.
     pub const ALL: [Refresh; 7] = [
         Refresh::Minute,
         Refresh::Minutes5,
@@ -146,6 +170,7 @@ impl Refresh {
             Refresh::Hour => "1h",
             Refresh::Hours6 => "6h",
             Refresh::Hours12 => "12h",
+            Refresh::Daily => "daily",
         }
     }
 
@@ -159,6 +184,7 @@ impl Refresh {
             Refresh::Hour => 60,
             Refresh::Hours6 => 360,
             Refresh::Hours12 => 720,
+            Refresh::Daily => 1_440,
         }
     }
 }
@@ -175,9 +201,32 @@ pub struct Alert {
 }
 
 impl Definition {
-    /// The metrics, in the order written.
+    /// The metrics of a standard insight, in the order written; of a correlation, its series.
     pub fn metrics(&self) -> &[Metric] {
-        let Body::Standard(standard) = &self.body;
-        &standard.metrics
+        match &self.body {
+            Body::Standard(standard) => &standard.metrics,
+            Body::Correlation(correlation) => &correlation.series,
+            _ => &[],
+        }
+    }
+
+    /// Whether it is computed from events of its own: all but comparisons are.
+    pub fn reads_events(&self) -> bool {
+        !matches!(self.body, Body::Comparative(_))
+    }
+
+    /// The `type` users write.
+    pub fn type_word(&self) -> &'static str {
+        self.body.type_word()
+    }
+
+    /// Every expression over one event.
+    pub fn expressions(&self) -> Vec<&Expr> {
+        self.body.expressions()
+    }
+
+    /// The names of events it reads; `None`: all of them.
+    pub fn event_names(&self) -> Option<Vec<String>> {
+        self.body.event_names()
     }
 }

@@ -5,6 +5,8 @@
 //! numbers), versioned by [`FINGERPRINT_FORMAT`]: no library's text format can move it. The name is left out (it is
 //! part of every key anyway), as are title, owner, refresh and alerts; `top` counts only with a breakdown.
 
+mod bodies;
+
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::calendar::WeekStart;
@@ -37,16 +39,11 @@ fn encoding(definition: &Definition) -> Vec<u8> {
     match &definition.body {
         Body::Standard(standard) => {
             out.tag(0);
-            match &standard.from {
-                From::All => out.tag(0),
-                From::Names(names) => {
-                    out.tag(1);
-                    out.list(names, |out, name| out.text(name));
-                }
-            }
+            out.from(&standard.from);
             out.option(standard.filter.as_ref(), Encoding::expr);
             out.list(&standard.metrics, Encoding::metric);
         }
+        body => bodies::encode(body, &mut out),
     }
     out.0
 }
@@ -209,6 +206,16 @@ impl Encoding {
         };
         self.tag(tag);
         self.text(text);
+    }
+
+    fn from(&mut self, from: &From) {
+        match from {
+            From::All => self.tag(0),
+            From::Names(names) => {
+                self.tag(1);
+                self.list(names, |out, name| out.text(name));
+            }
+        }
     }
 
     fn metric(&mut self, metric: &Metric) {

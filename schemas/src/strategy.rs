@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::{Body, Definition};
 
+/// Types of insight that follow actors.
+const IS_OF_ACTORS: [&str; 3] = ["funnel", "event_sequence", "cohort"];
+
 /// How a running day's numbers are made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "strategy")]
@@ -32,6 +35,15 @@ impl Strategy {
     pub fn reason(&self) -> String {
         match self {
             Strategy::Incremental => "every metric is a count or a sum, so running totals are exact".to_owned(),
+            Strategy::Recompute { function, .. } if function == "comparative" => {
+                "it reads the numbers of another insight; nothing is kept for it".to_owned()
+            }
+            Strategy::Recompute { function, .. } if function == "correlation" => {
+                "series and drivers are read day by day; the days' pages are streamed".to_owned()
+            }
+            Strategy::Recompute { function, .. } if IS_OF_ACTORS.contains(&function.as_str()) => {
+                format!("a {} looks at the events of each actor together; the days' pages are streamed", function.replace('_', " "))
+            }
             Strategy::Recompute { metric, function } => {
                 format!("`{metric}` uses {function}, which cannot be added up; the day's pages are streamed")
             }
@@ -41,11 +53,13 @@ impl Strategy {
 
 /// Counts and sums only → incremental; anything else → recompute.
 pub fn strategy(definition: &Definition) -> Strategy {
-    let Body::Standard(standard) = &definition.body;
-    match standard.metrics.iter().find(|metric| !metric.function.is_additive()) {
-        None => Strategy::Incremental,
-        Some(metric) => {
-            Strategy::Recompute { metric: metric.name.clone(), function: metric.function.word().to_owned() }
-        }
+    match &definition.body {
+        Body::Standard(standard) => match standard.metrics.iter().find(|metric| !metric.function.is_additive()) {
+            None => Strategy::Incremental,
+            Some(metric) => {
+                Strategy::Recompute { metric: metric.name.clone(), function: metric.function.word().to_owned() }
+            }
+        },
+        body => Strategy::Recompute { metric: definition.name.clone(), function: body.type_word().to_owned() },
     }
 }

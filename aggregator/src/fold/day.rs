@@ -9,8 +9,10 @@ use std::sync::Arc;
 use arrow::buffer::BooleanBuffer;
 use hashbrown::HashMap;
 use tidemill_ingest::page::footer::Bounds;
+use tidemill_schemas::calendar::Date;
 use tidemill_schemas::event::DAY_GRACE_MICROS;
 use tidemill_schemas::expression::Column;
+use tidemill_schemas::page;
 use tidemill_schemas::window::Window;
 
 use super::FoldError;
@@ -19,9 +21,10 @@ use super::split::DayRows;
 use crate::columns::Frame;
 use crate::eval::vector::{Times, Vector};
 use crate::group::Codes;
-use crate::metric::accumulate::{Accumulator, Cells, Rows};
+use crate::eval::EvalError;
+use crate::metric::accumulate::{Accumulator, Cells, Rows, Traces};
 use crate::metric::{Cell, DayCells, GroupKey, Kind, State};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanMetric};
 use crate::spill::SharedSpill;
 
 /// What all days of a batch share.
@@ -61,6 +64,8 @@ struct Measured {
     argument: Option<Vector>,
     /// The hashes of the argument's dictionary, where values are told apart by them.
     hashes: Option<Arc<Vec<u128>>>,
+    /// Of insights over actors: what the rows are to them.
+    traces: Option<Traces>,
 }
 
 impl Prepared {
@@ -88,10 +93,16 @@ impl Prepared {
                 None => None,
             };
             let hashes = match (&argument, metric.kind) {
-                (Some(Vector::Text(texts)), Kind::Distinct | Kind::Approx) => frame.hashes(texts, rows),
+                (Some(Vector::Text(texts)), Kind::Distinct | Kind::Approx | Kind::Trail | Kind::Presence(_)) => {
+                    frame.hashes(texts, rows)
+                }
                 _ => None,
             };
-            metrics.push(Measured { passes, argument, hashes });
+            let traces = match metric.kind {
+                Kind::Trail | Kind::Presence(_) => Some(traces(metric, frame, selected)?),
+                _ => None,
+            };
+            metrics.push(Measured { passes, argument, hashes, traces });
         }
         let of = |error| FoldError::of(error, "by");
         let read =
@@ -107,6 +118,19 @@ impl Prepared {
         matches!(self.received, Received::At(_))
             || self.metrics.iter().any(|measured| measured.passes.is_some() || measured.argument.is_some())
     }
+}
+
+/// When the rows happened, and which selections of the insight they belong to.
+fn traces(metric: &PlanMetric, frame: &Frame<'_>, selected: Option<&BooleanBuffer>) -> Result<Traces, FoldError> {
+    let of = |error| FoldError::of(error, &metric.name);
+    let missing = || of(EvalError::page(page::TIME, "is missing"));
+    let times = frame.times(page::TIME).map_err(of)?.ok_or_else(missing)?.values;
+    let mut masks = vec![0u32; frame.rows()];
+    for (at, test) in metric.bits.iter().enumerate() {
+        let holds = both(test.holds(frame, selected).map_err(of)?, selected);
+        holds.set_indices_u32().for_each(|row| masks[row as usize] |= 1 << at);
+    }
+    Ok(Traces { times, masks })
 }
 
 fn both(holds: BooleanBuffer, selected: Option<&BooleanBuffer>) -> BooleanBuffer {
@@ -126,15 +150,15 @@ pub struct DayFold {
 }
 
 impl DayFold {
-    /// The day of `window`, without rows.
-    pub fn new(plan: &Plan, window: Window) -> DayFold {
+    /// The day `date`, which is `window`, without rows.
+    pub fn new(plan: &Plan, date: Date, window: Window) -> DayFold {
         let mut day = DayFold {
             window,
             groups: HashMap::default(),
             events: Vec::new(),
             late: Vec::new(),
             skipped: vec![Vec::new(); plan.metrics.len()],
-            accumulators: plan.metrics.iter().map(|metric| Accumulator::new(metric.kind)).collect(),
+            accumulators: plan.metrics.iter().map(|metric| Accumulator::new(metric.kind, date, plan.week_start)).collect(),
         };
         day.grow(1);
         day
@@ -183,7 +207,11 @@ impl DayFold {
             {
                 rows.count_nulls(&nulls, &mut self.skipped[at]);
             }
-            self.accumulators[at].update(argument, measured.hashes.as_ref().map(|hashes| hashes.as_slice()), rows);
+            let hashes = measured.hashes.as_ref().map(|hashes| hashes.as_slice());
+            match (argument, &measured.traces) {
+                (Some(argument), Some(traces)) => self.accumulators[at].follow(argument, hashes, rows, traces),
+                _ => self.accumulators[at].update(argument, hashes, rows),
+            }
         }
         Ok(())
     }

@@ -153,7 +153,7 @@ fn days_are_handed_out_once_their_window_has_ended_and_empty_ones_are_there() {
 fn rows_of_other_names_sources_and_days_and_withdrawn_ones_do_not_count() {
     let mut definition = definition(every_metric(), &[], "UTC");
     definition.source = Some("shop".to_owned());
-    let tidemill_schemas::definition::Body::Standard(standard) = &mut definition.body;
+    let tidemill_schemas::definition::Body::Standard(standard) = &mut definition.body else { panic!("it is standard") };
     standard.from = tidemill_schemas::definition::From::Names(vec!["order".to_owned()]);
     let plan = Arc::new(Plan::new(&definition));
     let mut rows: Vec<Row> = (0..6).map(|_| row("2026-10-25T12:00:00Z", &[])).collect();

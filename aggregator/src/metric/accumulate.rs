@@ -8,16 +8,19 @@ use std::cmp::Ordering;
 use std::io;
 
 use arrow::array::{Array, BooleanArray, StringArray};
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{NullBuffer, ScalarBuffer};
+use tidemill_schemas::calendar::{Date, WeekStart};
 use tidemill_schemas::decimal::Decimal;
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::{Value, hash_bool, hash_number, hash_text, hash_time};
 
 use super::sketch::Building;
 use super::sorted::{Counted, Member};
-use super::table::Table;
+use super::table::{List, Table};
+use super::trail::{self, Moment, Presence};
 use super::wide::Running;
 use super::{Kind, State};
+use crate::actors::bucket;
 use crate::eval::number::order_parts;
 use crate::eval::vector::{Numbers, Texts, Unscaled, Vector};
 use crate::fold::rows::Which;
@@ -108,6 +111,19 @@ pub enum Accumulator {
     Approx(Vec<Building>, Seen),
     /// `quantile`
     Quantile(Table<Counted>),
+    /// What actors did, and when
+    Trail(List<Moment>),
+    /// What actors did in the day's bucket
+    Presence(Table<Presence>, i32),
+}
+
+/// What the rows of a batch are to an insight over actors.
+#[derive(Debug)]
+pub struct Traces {
+    /// Event times by row, in microseconds.
+    pub times: ScalarBuffer<i64>,
+    /// The selections each row belongs to, a bit for each.
+    pub masks: Vec<u32>,
 }
 
 /// The best values by cell.
@@ -118,8 +134,8 @@ pub struct Bests {
 }
 
 impl Accumulator {
-    /// The accumulator of a metric, without cells.
-    pub fn new(kind: Kind) -> Accumulator {
+    /// The accumulator of a metric over the day `date`, without cells.
+    pub fn new(kind: Kind, date: Date, week_start: WeekStart) -> Accumulator {
         match kind {
             Kind::Count | Kind::CountOf => Accumulator::Count(Vec::new()),
             Kind::Sum | Kind::Avg => Accumulator::Sum(Vec::new()),
@@ -129,6 +145,11 @@ impl Accumulator {
             Kind::Distinct => Accumulator::Distinct(Table::default(), Seen::default()),
             Kind::Approx => Accumulator::Approx(Vec::new(), Seen::default()),
             Kind::Quantile(_) => Accumulator::Quantile(Table::default()),
+            Kind::Trail => Accumulator::Trail(List::default()),
+            Kind::Presence(every) => {
+                let bucket = every.map_or(0, |every| bucket::of(every, date, week_start));
+                Accumulator::Presence(Table::default(), bucket)
+            }
         }
     }
 
@@ -144,7 +165,7 @@ impl Accumulator {
                     sketches.push(Building::new(sketches.len() < LOOSE_CELLS_MAX));
                 }
             }
-            Accumulator::Distinct(..) | Accumulator::Quantile(_) => {}
+            Accumulator::Distinct(..) | Accumulator::Quantile(_) | Accumulator::Trail(_) | Accumulator::Presence(..) => {}
         }
     }
 
@@ -187,6 +208,28 @@ impl Accumulator {
         }
     }
 
+    /// Takes rows in whose actors are `argument`: of insights over actors.
+    pub fn follow(&mut self, argument: &Vector, hashes: Option<&[u128]>, rows: Rows<'_>, traces: &Traces) {
+        let nulls = argument.nulls();
+        let (times, masks) = (&traces.times, &traces.masks);
+        match self {
+            Accumulator::Trail(list) => each_hash(argument, hashes, nulls.as_ref(), rows, |row, cell, hash| {
+                list.push(
+                    cell as u32,
+                    Moment { actor: trail::actor(hash), time: times[row], mask: masks[row], count: 1 },
+                );
+            }),
+            Accumulator::Presence(table, bucket) => {
+                let bucket = *bucket;
+                each_hash(argument, hashes, nulls.as_ref(), rows, |row, cell, hash| {
+                    let (actor, mask) = (trail::actor(hash), masks[row] as u8);
+                    table.insert(cell as u32, Presence { actor, bucket, mask, first: times[row] });
+                });
+            }
+            _ => {}
+        }
+    }
+
     /// Takes rows in of which only the distinct values are known, by their hashes; for counts and distinct counts
     /// without a breakdown.
     pub fn values(&mut self, hashes: &[u128], rows: Rows<'_>) {
@@ -203,6 +246,8 @@ impl Accumulator {
         match self {
             Accumulator::Distinct(table, _) => table.bytes(),
             Accumulator::Quantile(table) => table.bytes(),
+            Accumulator::Trail(list) => list.bytes(),
+            Accumulator::Presence(table, _) => table.bytes(),
             _ => 0,
         }
     }
@@ -215,6 +260,8 @@ impl Accumulator {
         match self {
             Accumulator::Distinct(table, _) => table.spill(spill),
             Accumulator::Quantile(table) => table.spill(spill),
+            Accumulator::Trail(list) => list.spill(spill),
+            Accumulator::Presence(table, _) => table.spill(spill),
             _ => Ok(()),
         }
     }
@@ -242,12 +289,23 @@ impl Accumulator {
                 sketches.into_iter().map(|building| State::Approx(Box::new(building.sketch()))).collect()
             }
             Accumulator::Quantile(table) => table.finish(cells, spill)?.into_iter().map(State::Quantile).collect(),
+            Accumulator::Trail(list) => list.finish(cells, spill)?.into_iter().map(State::Trail).collect(),
+            Accumulator::Presence(table, _) => {
+                table.finish(cells, spill)?.into_iter().map(State::Presence).collect()
+            }
         })
     }
 
-    /// Whether cell 0 is filled row by row even with a breakdown.
+    /// Whether cell 0 is filled row by row even with a breakdown, or, of what actors did, left empty.
     pub fn fills_total(&self) -> bool {
-        matches!(self, Accumulator::Distinct(..) | Accumulator::Quantile(_))
+        !matches!(
+            self,
+            Accumulator::Count(_)
+                | Accumulator::Sum(_)
+                | Accumulator::Best(_)
+                | Accumulator::Percent(_)
+                | Accumulator::Approx(..)
+        )
     }
 }
 
@@ -447,6 +505,33 @@ fn each_new(
                 }
             });
         }
+    }
+}
+
+/// Calls `visit` with the row, its cell and the value's 128-bit hash, for every row that is not null.
+fn each_hash(
+    vector: &Vector,
+    hashes: Option<&[u128]>,
+    nulls: Option<&NullBuffer>,
+    rows: Rows<'_>,
+    mut visit: impl FnMut(usize, usize, u128),
+) {
+    match vector {
+        Vector::Text(Texts { keys: Some(keys), .. }) if hashes.is_some() => {
+            let hashes = hashes.unwrap_or_default();
+            rows.each(nulls, |row, cell| visit(row, cell, hashes[keys[row] as usize]));
+        }
+        Vector::Any(parts) => {
+            let valid: Vec<Option<NullBuffer>> = parts.iter().map(Vector::nulls).collect();
+            let holds = |part: usize, row: usize| valid[part].as_ref().is_none_or(|nulls| nulls.is_valid(row));
+            rows.each(nulls, |row, cell| {
+                if let Some(part) = (0..parts.len()).find(|part| holds(*part, row)) {
+                    visit(row, cell, hash_at(&parts[part], row));
+                }
+            });
+        }
+        Vector::Null(_) => {}
+        vector => rows.each(nulls, |row, cell| visit(row, cell, hash_at(vector, row))),
     }
 }
 

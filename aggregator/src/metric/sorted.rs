@@ -237,13 +237,20 @@ impl<E: Entry> Sorted<E> {
     }
 
     fn walk(&self, visit: impl FnMut(&E) -> io::Result<bool>) -> io::Result<()> {
-        let buffer = buffer_bytes(self.runs.len());
+        let mut cursors = self.cursors(buffer_bytes(self.runs.len()))?;
+        merge_cursors(&mut cursors, visit)
+    }
+
+    /// A cursor for each run, for walking several collections at once.
+    ///
+    /// # Errors
+    /// The spill's own.
+    pub fn cursors(&self, buffer_bytes: usize) -> io::Result<Vec<Cursor<'_, E>>> {
         let cursors = self.runs.iter().map(|run| match run {
             Run::Memory(entries) => Cursor::memory(entries),
-            Run::Stored(stored) => Cursor::stored(stored, buffer),
+            Run::Stored(stored) => Cursor::stored(stored, buffer_bytes),
         });
-        let mut cursors = cursors.collect::<io::Result<Vec<_>>>()?;
-        merge_cursors(&mut cursors, visit)
+        cursors.collect()
     }
 
     /// How many entries there are. One pass unless there is a single run.
@@ -344,6 +351,11 @@ impl<'a, E: Entry> Cursor<'a, E> {
         let mut cursor = Cursor { source, head: None };
         cursor.advance()?;
         Ok(cursor)
+    }
+
+    /// The entry it stands at; `None` behind the last.
+    pub fn head(&self) -> Option<E> {
+        self.head
     }
 
     /// Moves to the next entry.

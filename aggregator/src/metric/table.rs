@@ -1,6 +1,6 @@
-//! A table of entries per cell that may outgrow memory: behind exact distinct counts and quantiles.
+//! Tables of entries per cell that may outgrow memory: behind exact distinct counts, quantiles and what actors did.
 //!
-//! Entries are combined in a hash table; over budget the whole table is sorted and appended to the spill as one run.
+//! Entries are combined in a hash table, or listed; over budget all of it is sorted and appended to the spill as one run.
 //! At the end all runs are merged. Which entries were spilled, and when, never shows in the result.
 
 use std::cmp::Ordering;
@@ -49,16 +49,16 @@ impl<E: Entry> Entry for Tagged<E> {
     }
 }
 
-/// Entries by cell.
+/// Entries by cell, equal ones combined as they come.
 #[derive(Debug)]
 pub struct Table<E> {
     held: HashTable<Tagged<E>>,
-    runs: Vec<Stored>,
+    runs: Runs,
 }
 
 impl<E> Default for Table<E> {
     fn default() -> Table<E> {
-        Table { held: HashTable::new(), runs: Vec::new() }
+        Table { held: HashTable::new(), runs: Runs::default() }
     }
 }
 
@@ -87,18 +87,7 @@ impl<E: Entry> Table<E> {
     /// The spill's own.
     pub fn spill(&mut self, spill: &SharedSpill) -> io::Result<()> {
         let held = self.drain();
-        if held.is_empty() {
-            return Ok(());
-        }
-        let mut writer = Writer::new(spill);
-        for entry in &held {
-            writer.push(0, entry)?;
-        }
-        self.runs.extend(writer.end()?.pop());
-        if self.runs.len() >= RUNS_MAX {
-            self.merge_runs(spill)?;
-        }
-        Ok(())
+        self.runs.add(&held, spill)
     }
 
     fn drain(&mut self) -> Vec<Tagged<E>> {
@@ -107,33 +96,118 @@ impl<E: Entry> Table<E> {
         held
     }
 
-    fn cursors(&self) -> io::Result<Vec<Cursor<'_, Tagged<E>>>> {
-        let buffer = buffer_bytes(self.runs.len());
-        self.runs.iter().map(|run| Cursor::stored(run, buffer)).collect()
-    }
-
-    fn merge_runs(&mut self, spill: &SharedSpill) -> io::Result<()> {
-        let mut cursors = self.cursors()?;
-        let mut writer = Writer::new(spill);
-        merge_cursors(&mut cursors, |entry| writer.push(0, entry).map(|()| true))?;
-        self.runs = writer.end()?;
-        Ok(())
-    }
-
     /// The entries of cells 0 to `cells - 1`. What was spilled stays in the spill.
     ///
     /// # Errors
     /// The spill's own.
     pub fn finish(mut self, cells: usize, spill: &SharedSpill) -> io::Result<Vec<Sorted<E>>> {
         let held = self.drain();
-        if self.runs.is_empty() {
+        self.runs.finish(held, cells, spill)
+    }
+}
+
+/// Entries by cell as they come, equal ones combined only when they are sorted: for entries that are rarely equal.
+#[derive(Debug)]
+pub struct List<E> {
+    held: Vec<Tagged<E>>,
+    runs: Runs,
+}
+
+impl<E> Default for List<E> {
+    fn default() -> List<E> {
+        List { held: Vec::new(), runs: Runs::default() }
+    }
+}
+
+impl<E: Entry> List<E> {
+    /// Takes an entry into a cell.
+    #[inline]
+    pub fn push(&mut self, cell: u32, entry: E) {
+        self.held.push(Tagged { cell, entry });
+    }
+
+    /// Bytes held in memory, as allocated.
+    pub fn bytes(&self) -> usize {
+        self.held.capacity() * size_of::<Tagged<E>>()
+    }
+
+    /// See [`Table::spill`].
+    ///
+    /// # Errors
+    /// The spill's own.
+    pub fn spill(&mut self, spill: &SharedSpill) -> io::Result<()> {
+        let held = self.drain();
+        self.runs.add(&held, spill)
+    }
+
+    fn drain(&mut self) -> Vec<Tagged<E>> {
+        let mut held = std::mem::take(&mut self.held);
+        held.sort_unstable_by(Tagged::order);
+        held.dedup_by(|next, kept| {
+            let is_equal = kept.order(next) == Ordering::Equal;
+            if is_equal {
+                kept.combine(next);
+            }
+            is_equal
+        });
+        held
+    }
+
+    /// See [`Table::finish`].
+    ///
+    /// # Errors
+    /// The spill's own.
+    pub fn finish(mut self, cells: usize, spill: &SharedSpill) -> io::Result<Vec<Sorted<E>>> {
+        let held = self.drain();
+        self.runs.finish(held, cells, spill)
+    }
+}
+
+/// Sorted runs in a spill.
+#[derive(Debug, Default)]
+struct Runs(Vec<Stored>);
+
+impl Runs {
+    /// Adds sorted entries as one run.
+    fn add<E: Entry>(&mut self, held: &[Tagged<E>], spill: &SharedSpill) -> io::Result<()> {
+        if held.is_empty() {
+            return Ok(());
+        }
+        let mut writer = Writer::new(spill);
+        for entry in held {
+            writer.push(0, entry)?;
+        }
+        self.0.extend(writer.end()?.pop());
+        if self.0.len() >= RUNS_MAX {
+            let mut cursors = self.cursors::<E>()?;
+            let mut writer = Writer::new(spill);
+            merge_cursors(&mut cursors, |entry| writer.push(0, entry).map(|()| true))?;
+            drop(cursors);
+            self.0 = writer.end()?;
+        }
+        Ok(())
+    }
+
+    fn cursors<E: Entry>(&self) -> io::Result<Vec<Cursor<'_, Tagged<E>>>> {
+        let buffer = buffer_bytes(self.0.len());
+        self.0.iter().map(|run| Cursor::stored(run, buffer)).collect()
+    }
+
+    /// All of it and these sorted entries, by cell.
+    fn finish<E: Entry>(
+        &self,
+        held: Vec<Tagged<E>>,
+        cells: usize,
+        spill: &SharedSpill,
+    ) -> io::Result<Vec<Sorted<E>>> {
+        if self.0.is_empty() {
             let mut finished: Vec<Sorted<E>> = std::iter::repeat_with(Sorted::default).take(cells).collect();
             for run in held.chunk_by(|a, b| a.cell == b.cell) {
                 finished[run[0].cell as usize] = Sorted::of_sorted(run.iter().map(|tagged| tagged.entry).collect());
             }
             return Ok(finished);
         }
-        let mut cursors = self.cursors()?;
+        let mut cursors = self.cursors::<E>()?;
         cursors.push(Cursor::memory(&held)?);
         let mut writer = Writer::new(spill);
         merge_cursors(&mut cursors, |tagged: &Tagged<E>| {

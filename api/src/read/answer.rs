@@ -2,17 +2,18 @@
 //!
 //! Written by hand, value by value, because numbers are exact decimals that must not pass through floating point.
 
+use tidemill_aggregator::actors::{self as answers, Answer};
 use tidemill_aggregator::definition_store::Held;
 use tidemill_aggregator::range::PeriodRows;
 use tidemill_schemas::definition::Definition;
-use tidemill_schemas::snapshot::{Group, GroupRow};
+use tidemill_schemas::snapshot::{Completeness, Group, GroupRow};
 use tidemill_schemas::value::Value;
 
 use super::ask::Ask;
 use super::days::Days;
 use crate::insights::accuracy;
 
-/// The answer to `ask`.
+/// The answer to `ask` of a standard insight.
 pub fn body(held: &Held, ask: &Ask, days: &Days) -> String {
     let definition = &held.applied.definition;
     let rows = Rows { definition, ask };
@@ -20,6 +21,19 @@ pub fn body(held: &Held, ask: &Ask, days: &Days) -> String {
     for period in &days.rows {
         rows.of_period(period, &mut all);
     }
+    enveloped(held, ask, all, &days.completeness)
+}
+
+/// The answer to `ask` of any other insight.
+pub fn of_answer(held: &Held, ask: &Ask, answer: &Answer, completeness: &Completeness) -> String {
+    let definition = &held.applied.definition;
+    let rows = Rows { definition, ask };
+    let all = answer.rows.iter().map(|row| rows.flat(answer, row)).collect();
+    enveloped(held, ask, all, completeness)
+}
+
+fn enveloped(held: &Held, ask: &Ask, all: Vec<String>, completed: &Completeness) -> String {
+    let definition = &held.applied.definition;
     let total = all.len();
     let shown: Vec<String> = all.into_iter().skip(ask.skip).take(ask.limit).collect();
     let reached = ask.skip + shown.len();
@@ -27,13 +41,14 @@ pub fn body(held: &Held, ask: &Ask, days: &Days) -> String {
     let text = |text: &str| serde_json::to_string(text).unwrap_or_default();
     let every = ask.every.map_or_else(|| "null".to_owned(), |every| text(every.word()));
     let mut out = format!(
-        "{{\"insight\":{},\"type\":\"standard\",\"every\":{every},\"timezone\":{},\"fingerprint\":{},",
+        "{{\"insight\":{},\"type\":{},\"every\":{every},\"timezone\":{},\"fingerprint\":{},",
         text(&definition.name),
+        text(definition.type_word()),
         text(definition.timezone.name()),
         text(&held.applied.fingerprint),
     );
     out.push_str(&format!("\"rows\":[{}],", shown.join(",")));
-    out.push_str(&format!("\"completeness\":{},", completeness(definition, &days.completeness)));
+    out.push_str(&format!("\"completeness\":{},", completeness(definition, completed)));
     let accuracy: Vec<String> = definition
         .metrics()
         .iter()
@@ -43,7 +58,7 @@ pub fn body(held: &Held, ask: &Ask, days: &Days) -> String {
     out
 }
 
-fn completeness(definition: &Definition, held: &tidemill_schemas::snapshot::Completeness) -> String {
+fn completeness(definition: &Definition, held: &Completeness) -> String {
     let zone = &definition.timezone;
     let mut value = serde_json::json!(held);
     value["as_of"] = serde_json::json!(held.as_of.map(|at| zone.rfc3339(at)));
@@ -73,6 +88,32 @@ impl Rows<'_> {
 
     fn row(&self, time: &str, group: Option<&Group>, values: &[Value]) -> String {
         let mut out = format!("{{\"time\":\"{time}\"");
+        self.group(&mut out, group);
+        for (metric, value) in self.definition.metrics().iter().zip(values) {
+            field(&mut out, &metric.name, value);
+        }
+        out.push('}');
+        out
+    }
+
+    /// A row whose columns the answer names.
+    fn flat(&self, answer: &Answer, row: &answers::Row) -> String {
+        let zone = &self.definition.timezone;
+        let mut out = String::from("{");
+        if let Some(start) = row.start.filter(|_| !answer.time.is_empty()) {
+            out.push_str(&format!("\"{}\":\"{}\"", answer.time, zone.rfc3339(zone.start_of(start))));
+        }
+        if let Some(group) = &row.group {
+            self.group(&mut out, Some(group));
+        }
+        for (column, value) in answer.columns.iter().zip(&row.values) {
+            field(&mut out, column, value);
+        }
+        out.push('}');
+        out
+    }
+
+    fn group(&self, out: &mut String, group: Option<&Group>) {
         for (at, place) in self.ask.by.iter().enumerate() {
             let value = match group {
                 Some(Group::Key(values)) => match values.get(at) {
@@ -81,18 +122,15 @@ impl Rows<'_> {
                 },
                 _ => Value::Text("$other".to_owned()),
             };
-            field(&mut out, self.definition.by[*place].name(), &value);
+            field(out, self.definition.by[*place].name(), &value);
         }
-        for (metric, value) in self.definition.metrics().iter().zip(values) {
-            field(&mut out, &metric.name, value);
-        }
-        out.push('}');
-        out
     }
 }
 
 fn field(out: &mut String, name: &str, value: &Value) {
-    out.push(',');
+    if !out.ends_with('{') {
+        out.push(',');
+    }
     out.push_str(&serde_json::to_string(name).unwrap_or_default());
     out.push(':');
     value.write_json(out);

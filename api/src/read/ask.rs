@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use tidemill_schemas::calendar::{Date, Period, Zone};
-use tidemill_schemas::definition::Definition;
+use tidemill_schemas::definition::{Body, Definition};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::Window;
 
@@ -42,6 +42,14 @@ pub struct ReadQuery {
     pub partial: Option<String>,
     /// The definition that is to answer, instead of the one that does.
     pub fingerprint: Option<String>,
+    /// Of paths: `transitions` instead of whole `paths`.
+    pub show: Option<String>,
+    /// The kind of rows a path names.
+    #[serde(skip)]
+    pub kind: Option<String>,
+    /// Whether only the headline is asked for.
+    #[serde(skip)]
+    pub is_digest: bool,
 }
 
 /// A read, understood.
@@ -63,6 +71,8 @@ pub struct Ask {
     pub skip: usize,
     /// No answer rather than a partial one.
     pub refuse_partial: bool,
+    /// Single transitions instead of whole paths.
+    pub transitions: bool,
 }
 
 impl Ask {
@@ -74,7 +84,18 @@ impl Ask {
         }
         let zone = &definition.timezone;
         let every = query.every.as_deref().map(period).transpose()?;
-        let (first, last) = range(&query, definition, every, newest.unwrap_or_else(|| zone.date_of(now)))?;
+        if let (Some(_), Some(help)) = (every, no_periods(&definition.body)) {
+            return Err(Problem::parameter(format!("`every` cannot be asked of `{}`: {help}", definition.name)));
+        }
+        let transitions = match (query.show.as_deref(), &definition.body) {
+            (None, _) => false,
+            (Some("paths"), Body::Paths(_)) => false,
+            (Some("transitions"), Body::Paths(_)) => true,
+            (Some(_), Body::Paths(_)) => return Err(Problem::parameter("`show` must be `paths` or `transitions`")),
+            (Some(_), _) => return Err(Problem::parameter("`show` is asked of paths only")),
+        };
+        let query = &query;
+        let (first, last) = range(query, definition, every, newest.unwrap_or_else(|| zone.date_of(now)))?;
         let refuse_partial = match query.partial.as_deref() {
             None | Some("allow") => false,
             Some("refuse") => true,
@@ -95,7 +116,35 @@ impl Ask {
             limit: query.limit.unwrap_or(ROWS_DEFAULT).clamp(1, ROWS_MAX),
             skip,
             refuse_partial,
+            transitions,
         })
+    }
+}
+
+/// Why an insight's rows are not of periods that a question could choose.
+fn no_periods(body: &Body) -> Option<&'static str> {
+    match body {
+        Body::Cohort(_) => Some("its buckets are those of its definition"),
+        Body::Correlation(_) | Body::Drivers(_) => Some("it looks at all the days of the range together"),
+        Body::Comparative(_) => Some("its periods are those of its definition"),
+        _ => None,
+    }
+}
+
+/// The range of an insight when a question does not say.
+fn usual(definition: &Definition) -> Option<String> {
+    match &definition.body {
+        Body::Cohort(cohort) => {
+            let unit = match cohort.every {
+                Period::Day => 'd',
+                Period::Week => 'w',
+                _ => 'm',
+            };
+            Some(format!("{}{unit}", cohort.periods))
+        }
+        Body::Correlation(correlation) => Some(format!("{}d", correlation.lookback_days)),
+        Body::Drivers(drivers) => Some(format!("{}d", drivers.lookback_days)),
+        _ => None,
     }
 }
 
@@ -162,7 +211,14 @@ fn range(
             let (count, unit) = span(text)?;
             back(last, count, unit, definition)
         }
-        (None, None) => back(last, PERIODS_DEFAULT, every.unwrap_or(Period::Day), definition),
+        (None, None) => match usual(definition) {
+            Some(text) => {
+                let (count, unit) = span(&text)?;
+                back(last, count, unit, definition)
+            }
+            None if query.is_digest && matches!(definition.body, Body::Standard(_)) => last,
+            None => back(last, PERIODS_DEFAULT, every.unwrap_or(Period::Day), definition),
+        },
     };
     if first > last {
         return Err(Problem::parameter(format!("the range is empty: it would begin on {first} and end with {last}")));

@@ -54,7 +54,7 @@ pub async fn newest(context: &Context, tenant: &Tenant, held: &Held) -> Result<O
     Ok(Some(with_events.unwrap_or(touched.0)))
 }
 
-fn series<'s>(tenant: &'s Tenant, held: &'s Held) -> Series<'s> {
+pub(super) fn series<'s>(tenant: &'s Tenant, held: &'s Held) -> Series<'s> {
     let insight = &held.applied.definition.name;
     Series { tenant, insight, fingerprint: &held.applied.fingerprint, period: Period::Day }
 }
@@ -76,7 +76,7 @@ impl Days {
     }
 }
 
-fn utc_span(ask: &Ask) -> (Date, Date) {
+pub(super) fn utc_span(ask: &Ask) -> (Date, Date) {
     (calendar::utc_date(ask.window.start), calendar::utc_date(ask.window.end.plus_micros(-1)))
 }
 
@@ -115,7 +115,7 @@ async fn rows(
 }
 
 /// The periods of a range, the first and the last cut to it: the date each is known by, its first and last day.
-fn periods(ask: &Ask, week_start: WeekStart) -> Vec<(Date, (Date, Date))> {
+pub(super) fn periods(ask: &Ask, week_start: WeekStart) -> Vec<(Date, (Date, Date))> {
     let Some(every) = ask.every else { return vec![(ask.first, (ask.first, ask.last))] };
     let mut periods = Vec::new();
     let mut at = ask.first;
@@ -136,7 +136,7 @@ fn plain(plan: &Plan, start: Date, snapshot: Option<&&Snapshot>) -> Result<Perio
     Ok(PeriodRows { start, total, rows: Vec::new() })
 }
 
-fn completeness(
+pub(super) fn completeness(
     held: &Held,
     ask: &Ask,
     snapshots: &BTreeMap<Date, Snapshot>,
@@ -203,7 +203,7 @@ fn reasons(reasons: &mut Vec<String>, held: &Held, ask: &Ask, missing: &[Date], 
 }
 
 /// `2026-08-01, 2026-08-02 and 5 more days`, and the verb that goes with it.
-fn count(days: &[Date]) -> (String, &'static str) {
+pub(super) fn count(days: &[Date]) -> (String, &'static str) {
     let named = days.iter().take(DAYS_NAMED_MAX).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match days.len() {
         1 => (named, "is"),

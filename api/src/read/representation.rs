@@ -58,11 +58,18 @@ impl Representation {
         }
     }
 
-    /// The body of an answer, given as JSON, in this form, and the headers that go with it.
+    /// The body of an answer, given as JSON, in this form, and the headers that go with it. `named`: its columns, where
+    /// they are not the definition's metrics.
     ///
     /// # Errors
     /// Numbers that no column can hold.
-    pub fn body(self, json: String, definition: &Definition, ask: &Ask) -> Result<(Vec<u8>, HeaderMap), Problem> {
+    pub fn body(
+        self,
+        json: String,
+        definition: &Definition,
+        ask: &Ask,
+        named: Option<Vec<String>>,
+    ) -> Result<(Vec<u8>, HeaderMap), Problem> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media_type()));
         headers.insert(header::VARY, HeaderValue::from_static("accept"));
@@ -73,7 +80,7 @@ impl Representation {
         tell(&mut headers, &answer);
         let mut rows = Rows::of(answer.items_at("rows"));
         if rows.columns.is_empty() {
-            rows.columns = columns(definition, ask);
+            rows.columns = named.unwrap_or_else(|| columns(definition, ask));
         }
         let body = match self {
             Representation::Json | Representation::Csv => csv::of_rows(&rows),

@@ -154,7 +154,7 @@ pub(crate) fn metric(metric: &Metric, types: &Types) -> String {
 
 /// The conditions of an insight's events.
 pub(crate) fn conditions(definition: &Definition, types: &Types) -> String {
-    let Body::Standard(standard) = &definition.body;
+    let Body::Standard(standard) = &definition.body else { return "true".to_owned() };
     let mut conditions = Vec::new();
     if let From::Names(names) = &standard.from {
         let names: Vec<String> = names.iter().map(|name| text(name)).collect();

@@ -148,6 +148,7 @@ impl Shown {
             to: Some(self.to.to_owned()),
             by: self.by.iter().map(|column| (*column).to_owned()).collect(),
             filter: None,
+            show: None,
             fail_on_partial: false,
             fingerprint: None,
             output: Format::Table,

@@ -46,6 +46,10 @@ pub struct Query {
     #[arg(long = "where", value_name = "EXPR")]
     pub filter: Option<String>,
 
+    /// Of paths: whole paths, or the transitions they are made of
+    #[arg(long, value_name = "WHAT", value_parser = ["paths", "transitions"])]
+    pub show: Option<String>,
+
     /// By an earlier definition, or one that is catching up: see `tidemill show`
     #[arg(long, value_name = "HEX")]
     pub fingerprint: Option<String>,
@@ -110,6 +114,7 @@ impl Query {
             ("every", every),
             ("by", by),
             ("where", filter),
+            ("show", self.show.clone()),
             ("fingerprint", self.fingerprint.clone()),
         ];
         for (key, value) in given.into_iter().filter_map(|(key, value)| Some((key, value?))) {

@@ -302,6 +302,8 @@ pub mod code {
     pub const UNKNOWN_PROPERTY: &str = "TM0241";
     /// A property only ever seen with another type.
     pub const SEEN_TYPE: &str = "TM0242";
+    /// Another insight is not what a comparison takes it for.
+    pub const RELATED: &str = "TM0243";
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::diagnostic::{Diagnostic, Severity, code, nearest};
 use super::parse::{Parsed, PropertyUse};
-use super::{Body, From};
+use super::From;
 use crate::event::Event;
 use crate::value::Type;
 
@@ -74,12 +74,12 @@ pub fn check_known(parsed: &Parsed, catalogue: &Catalogue) -> Vec<Diagnostic> {
     if catalogue.events.is_empty() {
         return Vec::new();
     }
-    let Body::Standard(standard) = &parsed.definition.body;
+    let from = parsed.definition.event_names().map_or(From::All, From::Names);
     let mut found = unknown_events(parsed, catalogue);
     if found.is_empty() {
-        let properties = catalogue.properties_of(&standard.from);
+        let properties = catalogue.properties_of(&from);
         found.extend(
-            parsed.spans.properties.iter().filter_map(|use_| check_property(use_, &standard.from, &properties)),
+            parsed.spans.properties.iter().filter_map(|use_| check_property(use_, &from, &properties)),
         );
     }
     found

@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use super::diagnostic::{Diagnostic, Place, Problem, Source, code};
 use super::document::{Document, Entry, Kind, documents};
-use super::{Alert, Definition, FILE_BYTES_MAX, NAME_BYTES_MAX, Refresh, TOP_DEFAULT, TOP_MAX, fields, standard};
+use super::read::{Kinded, Reading, TYPES};
+use super::{Alert, Body, Definition, FILE_BYTES_MAX, NAME_BYTES_MAX, Refresh, TOP_DEFAULT, TOP_MAX, fields, standard};
 use crate::calendar::{WeekStart, Zone};
 use crate::expression::typing::Hints;
 use crate::value::Type;
@@ -65,23 +66,9 @@ pub(super) const KEYS: [&str; 14] = [
     "refresh",
     "alerts",
 ];
-/// Types of insight this version does not compute.
-const TYPES_LATER: [&str; 5] = ["funnel", "event_sequence", "cohort", "correlation", "comparative"];
-/// Keys that belong to those types.
-const KEYS_LATER: [(&str, &str); 12] = [
-    ("steps", "funnel"),
-    ("within", "funnel"),
-    ("exclude", "funnel"),
-    ("order", "funnel"),
-    ("pattern", "event_sequence"),
-    ("events", "event_sequence"),
-    ("born", "cohort"),
-    ("returns", "cohort"),
-    ("periods", "cohort"),
-    ("lookback", "correlation"),
-    ("of", "comparative"),
-    ("compare", "comparative"),
-];
+/// Keys that every type of insight has.
+const COMMON: [&str; 9] =
+    ["insight", "type", "title", "owner", "source", "timezone", "week_start", "refresh", "alerts"];
 
 /// Parses a file of definitions. `file` is only shown in diagnostics.
 ///
@@ -140,14 +127,16 @@ impl Reader<'_> {
             self.problems.push(problem.help("start with `insight: a_name`"));
             return None;
         };
-        if !self.is_standard(entries) {
-            return None;
-        }
-        self.check_keys(entries);
+        let kind = self.kind(entries)?;
+        self.check_keys(entries, kind);
         let find = |key: &str| entries.iter().find(|entry| entry.key == key);
         let end = document.root.at.start..document.root.at.start + 1;
         let name = self.name(find("insight"), &end);
-        let body = standard::read(self.source, entries, self.hints, self.problems);
+        let body = match kind {
+            None => standard::read(self.source, entries, self.hints, self.problems)
+                .map(|(body, uses)| (Body::Standard(body), uses)),
+            Some(kind) => (kind.read)(Reading::new(self.source, entries, self.problems), self.hints),
+        };
         let (title, owner) = (self.text(find("title")), self.text(find("owner")));
         let source = self.text(find("source"));
         let timezone = self.timezone(find("timezone"));
@@ -155,7 +144,8 @@ impl Reader<'_> {
             let words = [("sunday", WeekStart::Sunday), ("monday", WeekStart::Monday)];
             fields::word(&entry.value, "week_start", &words, self.problems)
         });
-        let refresh = find("refresh").and_then(|entry| {
+        let is_daily = kind.is_some_and(|kind| kind.daily);
+        let refresh = find("refresh").filter(|_| !is_daily).and_then(|entry| {
             let words = Refresh::ALL.map(|refresh| (refresh.word(), refresh));
             fields::word(&entry.value, "refresh", &words, self.problems)
         });
@@ -172,34 +162,31 @@ impl Reader<'_> {
             source,
             timezone: timezone.unwrap_or_else(Zone::utc),
             week_start: week_start.unwrap_or_default(),
-            refresh: refresh.unwrap_or(Refresh::Minutes5),
+            refresh: if is_daily { Refresh::Daily } else { refresh.unwrap_or(Refresh::Minutes5) },
             by: uses.by.clone(),
             top: top.unwrap_or(TOP_DEFAULT),
             alerts,
-            body: super::Body::Standard(body),
+            body,
         };
         let spans = self.spans(entries, uses);
         Some(Parsed { definition, text: self.source.text[document.text.clone()].trim().to_owned() + "\n", spans })
     }
 
-    /// Whether the document is of a type that can be read here; says so when it is not.
-    fn is_standard(&mut self, entries: &[Entry]) -> bool {
-        let Some(entry) = entries.iter().find(|entry| entry.key == "type") else { return true };
-        let Some((word, at)) = fields::text(&entry.value, "`type`", self.problems) else { return false };
-        if word == "standard" {
-            return true;
-        }
-        if TYPES_LATER.contains(&word.as_str()) {
-            let message = format!("insights of type `{word}` are not computed by this version yet");
-            self.problems.push(Problem::new(code::NOT_YET, at, message).help("`standard` insights are"));
-            return false;
-        }
-        let types: Vec<_> = std::iter::once("standard").chain(TYPES_LATER).map(|word| (word, ())).collect();
-        fields::word(&entry.value, "type", &types, self.problems);
-        false
+    /// The type of the document; `Some(None)`: standard.
+    fn kind(&mut self, entries: &[Entry]) -> Option<Option<&'static Kinded>> {
+        let Some(entry) = entries.iter().find(|entry| entry.key == "type") else { return Some(None) };
+        let further = TYPES.iter().map(|kind| (kind.word, Some(kind)));
+        let types: Vec<_> = std::iter::once(("standard", None)).chain(further).collect();
+        fields::word(&entry.value, "type", &types, self.problems)
     }
 
-    fn check_keys(&mut self, entries: &[Entry]) {
+    fn check_keys(&mut self, entries: &[Entry], kind: Option<&Kinded>) {
+        let word = kind.map_or("standard", |kind| kind.word);
+        let keys: Vec<&str> = match kind {
+            None => KEYS.to_vec(),
+            Some(kind) => COMMON.iter().chain(kind.keys).copied().collect(),
+        };
+        let of = format!("{} {word} insight", if word == "event_sequence" { "an" } else { "a" });
         let mut rest: Vec<Entry> = Vec::new();
         for entry in entries {
             let problem = match entry.key.as_str() {
@@ -208,23 +195,31 @@ impl Reader<'_> {
                         "it is derived: counts and sums are kept as running totals, everything else is recomputed; leave it out",
                     )
                 }
+                "refresh" if kind.is_some_and(|kind| kind.daily) => {
+                    let message = format!("{of} is computed once a day, when the day is over");
+                    Problem::new(code::DERIVED, entry.key_at.clone(), message).help("leave `refresh` out")
+                }
                 "<<" => Problem::new(code::REFERENCE, entry.key_at.clone(), "merge keys (`<<`) are not read")
                     .help("write the keys out"),
-                key => match KEYS_LATER.iter().find(|(later, _)| *later == key) {
-                    Some((_, owner)) => {
-                        let message = format!("a standard insight has no key `{key}`");
+                key if !keys.contains(&key) => match owner(key) {
+                    Some(owner) => {
+                        let message = format!("{of} has no key `{key}`");
                         Problem::new(code::UNKNOWN_KEY, entry.key_at.clone(), message)
-                            .help(format!("it belongs to `type: {owner}`, which this version does not compute yet"))
+                            .help(format!("it belongs to `type: {owner}`"))
                     }
                     None => {
                         rest.push(entry.clone());
                         continue;
                     }
                 },
+                _ => {
+                    rest.push(entry.clone());
+                    continue;
+                }
             };
             self.problems.push(problem);
         }
-        fields::check_keys(&rest, &KEYS, "a standard insight", self.problems);
+        fields::check_keys(&rest, &keys, &of, self.problems);
     }
 
     fn name(&mut self, entry: Option<&Entry>, start: &Range<usize>) -> Option<String> {
@@ -293,6 +288,16 @@ impl Reader<'_> {
                 .map(|use_| PropertyUse { key: use_.key, read: use_.read, place: place(&use_.at) })
                 .collect(),
         }
+    }
+}
+
+/// The type a key belongs to, where it is only one's.
+fn owner(key: &str) -> Option<&'static str> {
+    let of_standard = KEYS.contains(&key).then_some("standard");
+    let mut owners = of_standard.into_iter().chain(TYPES.iter().filter(|kind| kind.keys.contains(&key)).map(|kind| kind.word));
+    match (owners.next(), owners.next()) {
+        (Some(owner), None) => Some(owner),
+        _ => None,
     }
 }
 

@@ -116,12 +116,12 @@ fn checked<T>(lowered: Result<T, Problem>, problems: &mut Vec<Problem>) -> Optio
     lowered.map_err(|problem| problems.push(problem)).ok()
 }
 
-fn tree(source: &Source<'_>, node: &Node, what: &str, problems: &mut Vec<Problem>) -> Option<Syntax> {
+pub(super) fn tree(source: &Source<'_>, node: &Node, what: &str, problems: &mut Vec<Problem>) -> Option<Syntax> {
     let text: Text<'_> = fields::expression(source, node, what, problems)?;
     checked(grammar::parse(&text), problems)
 }
 
-fn read_from(node: &Node, uses: &mut Uses, problems: &mut Vec<Problem>) -> Option<From> {
+pub(super) fn read_from(node: &Node, uses: &mut Uses, problems: &mut Vec<Problem>) -> Option<From> {
     let list = fields::texts(node, "`from`", problems)?;
     let names: Vec<fields::Spanned> = list.iter().filter_map(|item| fields::text(item, "`from`", problems)).collect();
     if let Some((_, at)) = names.iter().find(|(name, _)| name == "*") {
@@ -139,7 +139,7 @@ fn read_from(node: &Node, uses: &mut Uses, problems: &mut Vec<Problem>) -> Optio
     Some(From::Names(sorted))
 }
 
-fn read_by(source: &Source<'_>, node: &Node, problems: &mut Vec<Problem>) -> Option<Vec<(Column, Range<usize>)>> {
+pub(super) fn read_by(source: &Source<'_>, node: &Node, problems: &mut Vec<Problem>) -> Option<Vec<(Column, Range<usize>)>> {
     let list = fields::texts(node, "`by`", problems)?;
     if list.len() > BREAKDOWN_COLUMNS_MAX {
         let message = format!("a breakdown by {} columns; the limit is {BREAKDOWN_COLUMNS_MAX}", list.len());

@@ -14,6 +14,7 @@ fn query() -> Query {
         to: Some("2026-03".to_owned()),
         by: vec!["country".to_owned(), "plan".to_owned()],
         filter: None,
+        show: None,
         fail_on_partial: false,
         fingerprint: None,
         output: Format::Table,

@@ -47,7 +47,7 @@ fn the_sample_of_the_contract_is_read() {
     assert_eq!((definition.refresh, definition.top), (Refresh::Minutes5, TOP_DEFAULT));
     assert_eq!(definition.by, [Column::Property("country".to_owned()), Column::Property("plan".to_owned())]);
     assert_eq!(definition.alerts[0].when, "revenue < 10000");
-    let Body::Standard(standard) = &definition.body;
+    let Body::Standard(standard) = &definition.body else { panic!("it is standard") };
     assert_eq!(standard.from, From::Names(vec!["order_completed".to_owned()]));
     assert!(matches!(&standard.filter, Some(Expr::And(parts)) if parts.len() == 2));
     let words: Vec<&str> = standard.metrics.iter().map(|metric| metric.function.word()).collect();
@@ -94,7 +94,7 @@ fn a_file_holds_several_insights_and_each_text_stands_alone() {
     for each in &parsed {
         assert_eq!(one(&each.text).definition, each.definition);
     }
-    let Body::Standard(standard) = &parsed[1].definition.body;
+    let Body::Standard(standard) = &parsed[1].definition.body else { panic!("it is standard") };
     assert_eq!(standard.from, From::All);
 }
 

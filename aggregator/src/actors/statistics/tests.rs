@@ -1,0 +1,1 @@
+//! Coefficients against published values.

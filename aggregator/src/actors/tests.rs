@@ -1,0 +1,1 @@
+//! Answers of insights over actors against a few dull lines.

@@ -1,0 +1,1 @@
+//! Patterns: what they mean, and what is said of those that mean nothing.
