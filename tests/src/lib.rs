@@ -8,5 +8,6 @@ pub mod generator;
 pub mod history;
 pub mod memory;
 pub mod oracle;
+pub mod reference;
 pub mod tables;
 pub mod world;

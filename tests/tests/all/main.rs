@@ -1,5 +1,6 @@
 //! The one integration binary: every behaviour at its boundary.
 
+mod actors;
 mod backfill;
 mod clean;
 mod compaction;
