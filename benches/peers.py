@@ -1,11 +1,11 @@
 """One cell of the benchmark: a peer, a question, a fresh process. Prints one line of JSON.
 
     peers.py --pages DIR --engine duckdb|chdb|polars|datafusion --question Q1 --threads N --warm N
-             --day DATE --before DATE --last DATE
+             --first DATE --day DATE --before DATE --last DATE
 
 DIR holds `dt=YYYY-MM-DD/*.parquet`: the pages as tidemill wrote them, but for the Arrow schema in the footer, which would
 make Polars and DataFusion read texts as dictionaries, and slower. Nothing in them is corrected or withdrawn, so
-peers need not look at `rev` and `deleted`. `--day` is the one day of Q9; Q8 compares the seven days up to `--last` with
+peers need not look at `rev` and `deleted`. `--first` is the day Q6 counts from, `--day` is the one day of Q9; Q8 compares the seven days up to `--last` with
 the seven before, which begin at `--before`. The first run opens the engine and is told as `cold`; then come the warm
 ones. A cell of an answer is `n:` and an exact number, `f:` and a float, `t:` and a text, or `null`.
 """
@@ -19,6 +19,9 @@ from decimal import Decimal
 
 DAY_MICROS = 86_400_000_000
 CARTS, ORDERS = "add_to_cart", "purchase"
+FUNNEL = ["product_view", "add_to_cart", "checkout_start", "purchase"]
+# One after the other, without the last between.
+SEQUENCE = ["search", "product_view", "add_to_cart", "remove_from_cart"]
 
 # (function, event name or None, breakdown or None, argument), in the order of definitions/q9.yaml
 INSIGHTS = [
@@ -93,6 +96,12 @@ class Sql:
         if question == "Q4":
             slow = self.count_if("name = 'product_view' AND duration_ms > 5000")
             return [f"SELECT device, avg(duration_ms), 100.0 * {slow} / count(*) FROM {src} GROUP BY device ORDER BY device"]
+        if question == "Q5":
+            return [self.clickhouse_funnel() if self.dialect == "chdb" else self.duckdb_funnel()]
+        if question == "Q6":
+            return [self.retention()]
+        if question == "Q7":
+            return [self.clickhouse_sequence() if self.dialect == "chdb" else self.duckdb_sequence()]
         if question == "Q8":
             x, y = self.count_if(f"name = '{CARTS}'"), self.sum_if("amount", f"name = '{ORDERS}'")
             middle = date.fromisoformat(self.ask.before) + timedelta(days=7)
@@ -105,6 +114,62 @@ class Sql:
         if question == "Q9":
             return [self.insight(*insight) for insight in INSIGHTS]
         raise SystemExit(f"there is no question {question}")
+
+    def clickhouse_funnel(self):
+        steps = ", ".join(f"name = '{step}'" for step in FUNNEL)
+        level = f"windowFunnel({DAY_MICROS})(toUInt64(toUnixTimestamp64Micro(time)), {steps}) AS level"
+        counts = ", ".join(f"countIf(level >= {at + 1})" for at in range(len(FUNNEL)))
+        return f"SELECT {counts} FROM (SELECT {level} FROM {self.source} WHERE name IN {tuple(FUNNEL)} GROUP BY actor)"
+
+    def duckdb_funnel(self):
+        """For each event the latest start of a chain up to it, step after step."""
+        window = "WINDOW w AS (PARTITION BY actor ORDER BY t, step ROWS UNBOUNDED PRECEDING)"
+        chains = [
+            f"s0 AS (SELECT actor, epoch_us(time) AS t, list_position({FUNNEL}, name) AS step, epoch_us(time) AS c0 "
+            f"FROM {self.source} WHERE name IN {tuple(FUNNEL)})"
+        ]
+        for at in range(1, len(FUNNEL)):
+            begun = f"step = {at} AND t - c{at - 1} <= {DAY_MICROS}"
+            chains.append(f"s{at} AS (SELECT *, max(c{at - 1}) FILTER (WHERE {begun}) OVER w AS c{at} FROM s{at - 1} {window})")
+        reached = [f"step = {at + 1} AND t - c{at} <= {DAY_MICROS}" for at in range(len(FUNNEL))]
+        counts = ", ".join(f"count(DISTINCT actor) FILTER (WHERE {condition})" for condition in reached)
+        return f"WITH {', '.join(chains)} SELECT {counts} FROM s{len(FUNNEL) - 1}"
+
+    def retention(self):
+        """A bit for each day an actor was seen on; the lowest one is its cohort."""
+        origin = (date.fromisoformat(self.ask.first) - date(1970, 1, 1)).days
+        if self.dialect == "chdb":
+            seen = f"groupBitOr(bitShiftLeft(toInt64(1), {self.day()} - {origin}))"
+            days = "bitPositionsToArray(seen)"
+            return (
+                f"SELECT {days}[1] AS born, arrayJoin({days}) AS d, count() FROM (SELECT {seen} AS seen FROM {self.source} "
+                "GROUP BY actor) GROUP BY born, d ORDER BY born, d"
+            )
+        return (
+            f"WITH actors AS (SELECT bit_or(1::BIGINT << ({self.day()} - {origin})::INT) AS seen FROM {self.source} GROUP BY "
+            "actor), alike AS (SELECT seen, count(*) AS n FROM actors GROUP BY seen) SELECT log2(seen & -seen)::INT AS born, "
+            "d::INT, sum(n)::BIGINT FROM alike, range(31) AS days(d) WHERE (seen >> d::INT) & 1 = 1 GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+
+    def clickhouse_sequence(self):
+        """An actor's events as letters in order of time, and a regular expression over them."""
+        letter = f"transform(name, {SEQUENCE}, ['A', 'B', 'C', 'D'], '')"
+        letters = f"arraySort(groupArray((toUnixTimestamp64Micro(time), {letter})))"
+        word = f"arrayStringConcat(arrayMap(pair -> pair.2, {letters})) AS word"
+        some = f"SELECT {word} FROM {self.source} WHERE name IN {tuple(SEQUENCE)} GROUP BY actor"
+        return f"SELECT countIf(match(word, 'A[^D]*B[^D]*C')) FROM ({some})"
+
+    def duckdb_sequence(self):
+        """For each event the latest first event, and the latest second one after it, with no fourth since."""
+        window = "WINDOW w AS (PARTITION BY actor ORDER BY t ROWS UNBOUNDED PRECEDING)"
+        first, second, third, without = SEQUENCE
+        return (
+            f"WITH e AS (SELECT actor, name, epoch_us(time) AS t FROM {self.source} WHERE name IN {tuple(SEQUENCE)}), "
+            f"a AS (SELECT *, max(t) FILTER (WHERE name = '{first}') OVER w AS began, "
+            f"max(t) FILTER (WHERE name = '{without}') OVER w AS broke FROM e {window}), "
+            f"b AS (SELECT *, max(t) FILTER (WHERE name = '{second}' AND began > coalesce(broke, 0)) OVER w AS went FROM a "
+            f"{window}) SELECT count(DISTINCT actor) FROM b WHERE name = '{third}' AND went > coalesce(broke, 0)"
+        )
 
     def insight(self, function, name, by, argument):
         # DataFusion's average of a decimal is a truncated decimal.
@@ -190,7 +255,8 @@ class Polars:
         self.all = polars.scan_parquet(pages, hive_partitioning=True, try_parse_hive_dates=False)
 
     def run(self, question):
-        return [plan.collect(engine="streaming").rows() for plan in self.plans(question)]
+        answers = [plan.collect(engine="streaming").rows() for plan in self.plans(question)]
+        return [cohorts(answers[0])] if question == "Q6" else answers
 
     def plans(self, question):
         pl, c = self.pl, self.pl.col
@@ -213,6 +279,11 @@ class Polars:
             slow = (c("name") == "product_view") & (c("duration_ms") > 5000)
             share = (100.0 * slow.sum() / pl.len()).alias("share")
             return [self.all.group_by("device").agg(c("duration_ms").mean(), share).sort("device")]
+        if question == "Q6":
+            origin = (date.fromisoformat(self.ask.first) - date(1970, 1, 1)).days
+            bit = pl.lit(2, pl.Int64).pow((c("time").cast(pl.Int64) // DAY_MICROS - origin).cast(pl.UInt32)).cast(pl.Int64)
+            seen = self.all.group_by("actor").agg(bit.bitwise_or().alias("seen"))
+            return [seen.group_by("seen").agg(pl.len().alias("n"))]
         if question == "Q8":
             some = self.all.filter(c("name").is_in([CARTS, ORDERS]))
             x = (c("name") == CARTS).sum().cast(pl.Float64).alias("x")
@@ -240,6 +311,16 @@ class Polars:
         return rows.group_by(by).agg(value).sort(by) if by else rows.select(value)
 
 
+def cohorts(alike):
+    """How many actors have each set of days → how many of each day's cohort were seen on each day."""
+    counted = {}
+    for seen, actors in alike:
+        days = [day for day in range(seen.bit_length()) if seen >> day & 1]
+        for day in days:
+            counted[days[0], day] = counted.get((days[0], day), 0) + actors
+    return [[born, day, actors] for (born, day), actors in sorted(counted.items())]
+
+
 ENGINES = {"duckdb": DuckDb, "chdb": ClickHouse, "datafusion": DataFusion, "polars": Polars}
 
 
@@ -264,7 +345,7 @@ def peak_kilobytes():
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ["--pages", "--engine", "--question", "--day", "--before", "--last"]:
+    for name in ["--pages", "--engine", "--question", "--first", "--day", "--before", "--last"]:
         parser.add_argument(name, required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--warm", type=int, default=3)

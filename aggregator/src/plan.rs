@@ -65,6 +65,8 @@ pub struct PlanMetric {
     pub(crate) argument: Option<Node>,
     /// Of an insight over actors: the selections it tells apart, by their bit.
     pub(crate) bits: Vec<Node>,
+    /// Of an insight over actors: whether it needs to know when, not only on which day.
+    pub(crate) needs_times: bool,
 }
 
 impl Plan {
@@ -90,7 +92,8 @@ impl Plan {
             Some(actors) => {
                 let bits: Vec<Expr> = definition.body.selections().into_iter().map(selected).collect();
                 bits.iter().for_each(&mut want);
-                columns.extend([actors.actor.clone(), Column::Time]);
+                columns.insert(actors.actor.clone());
+                columns.extend(needs_times(definition).then_some(Column::Time));
                 vec![PlanMetric::of_actors(definition, &actors.actor, &bits)]
             }
         };
@@ -182,6 +185,7 @@ impl PlanMetric {
             filter: metric.filter.as_ref().map(Node::compile),
             argument: metric.function.argument().map(Node::compile),
             bits: Vec::new(),
+            needs_times: false,
         }
     }
 
@@ -203,7 +207,18 @@ impl PlanMetric {
             filter: None,
             argument: Some(Node::Read(Read { column: actor.clone(), at: actor.fixed_type() })),
             bits: bits.iter().map(Node::compile).collect(),
+            needs_times: needs_times(definition),
         }
+    }
+}
+
+/// Whether an insight over actors needs to know when things happened, not only on which day: without a breakdown by what
+/// came first, buckets tell all.
+fn needs_times(definition: &Definition) -> bool {
+    match &definition.body {
+        Body::Cohort(_) => !definition.by.is_empty(),
+        Body::Drivers(drivers) => matches!(drivers.target, DriversTarget::Event(_)),
+        _ => true,
     }
 }
 

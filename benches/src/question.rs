@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tidemill_aggregator::actors;
 use tidemill_aggregator::content::Content;
 use tidemill_aggregator::definition_store::{Applied, DEFINITION_FORMAT};
 use tidemill_aggregator::finish;
@@ -10,7 +11,7 @@ use tidemill_aggregator::plan::Plan;
 use tidemill_aggregator::spill_store::scratch;
 use tidemill_aggregator::states::merge::merge;
 use tidemill_schemas::calendar::{self, Date, Zone};
-use tidemill_schemas::definition::parse;
+use tidemill_schemas::definition::{Definition, parse};
 use tidemill_schemas::fingerprint::fingerprint;
 use tidemill_schemas::snapshot::{Detail, Group};
 use tidemill_schemas::time::{MICROS_PER_DAY, Timestamp};
@@ -48,10 +49,16 @@ enum Shape {
     Correlation,
     /// Twenty insights over one day.
     Twenty,
+    /// How many actors reach each step, in all days together.
+    Steps,
+    /// How many of each day's cohort come back on each day.
+    Cohorts,
+    /// How many actors have a match, in all days together.
+    Matches,
 }
 
 /// Every question, in order.
-pub const QUESTIONS: [Question; 8] = [
+pub const QUESTIONS: [Question; 11] = [
     Question {
         name: "Q1",
         about: "count and sum of one event name, by day",
@@ -87,6 +94,24 @@ pub const QUESTIONS: [Question; 8] = [
         about: "average and share, by device",
         definitions: include_str!("../definitions/q4.yaml"),
         shape: Shape::Groups,
+    },
+    Question {
+        name: "Q5",
+        about: "a funnel of four steps within a day",
+        definitions: include_str!("../definitions/q5.yaml"),
+        shape: Shape::Steps,
+    },
+    Question {
+        name: "Q6",
+        about: "retention: of those first seen on a day, who was seen on each day after it",
+        definitions: include_str!("../definitions/q6.yaml"),
+        shape: Shape::Cohorts,
+    },
+    Question {
+        name: "Q7",
+        about: "actors who did three things one after the other, without a fourth between",
+        definitions: include_str!("../definitions/q7.yaml"),
+        shape: Shape::Matches,
     },
     Question {
         name: "Q8",
@@ -199,12 +224,62 @@ impl Question {
                 let weeks = [groups(&weeks, &counted[..cut])?, groups(&weeks, &counted[cut..])?];
                 vec![vec![vec![correlation(days, of(1)?.1)]], beside(weeks)]
             }
+            Shape::Steps | Shape::Cohorts | Shape::Matches => {
+                let definition = &asked.first().ok_or("nothing is asked")?.applied.definition;
+                vec![self.of_actors(span, definition, days)?]
+            }
             Shape::Twenty => (0..all.len())
                 .map(|nth| {
                     let (plan, days) = of(nth)?;
                     if plan.by.is_empty() { total(&plan, days) } else { groups(&plan, days).map(sorted) }
                 })
                 .collect::<Result<_, String>>()?,
+        })
+    }
+}
+
+impl Question {
+    /// Whether an engine can answer in a time anybody would wait for. DataFusion's windows take minutes here, and Polars
+    /// has neither funnels nor patterns.
+    pub fn is_for(&self, peer: &str) -> bool {
+        match self.shape {
+            Shape::Steps | Shape::Matches => matches!(peer, "duckdb" | "chdb"),
+            Shape::Cohorts => peer != "datafusion",
+            _ => true,
+        }
+    }
+
+    /// The answer of an insight over actors, from the states of its days.
+    fn of_actors(&self, span: Span, definition: &Definition, days: &[Rehearsed]) -> Result<Table, String> {
+        let window = definition.timezone.days(span.first, span.last);
+        let question = actors::Question {
+            definition,
+            by: &[],
+            buckets: vec![actors::Bucket { start: span.first, window }],
+            first: span.first,
+            last: span.last,
+            complete_through: window.end,
+            transitions: false,
+        };
+        let with_events = days.iter().filter(|day| day.digest.events > 0);
+        let states: Vec<Content> = with_events.map(|day| day.states.clone()).collect();
+        let answer = actors::answer(&question, &states, &scratch()).map_err(|why| why.to_string())?;
+        let at = |row: &actors::Row, column: &str| {
+            let place = answer.columns.iter().position(|known| known == column);
+            place.and_then(|place| row.values.get(place)).map(shown).unwrap_or_default()
+        };
+        Ok(match self.shape {
+            Shape::Steps => vec![answer.rows.iter().map(|row| at(row, "actors")).collect()],
+            Shape::Cohorts => {
+                let day = |row: &actors::Row| row.start.map_or(0, day_number) - day_number(span.first);
+                let offset = |row: &actors::Row| at(row, "offset").trim_start_matches("n:").parse().unwrap_or(0);
+                let counted = answer.rows.iter().filter(|row| at(row, "actors") != "n:0");
+                let row = |row: &actors::Row| {
+                    vec![format!("n:{}", day(row)), format!("n:{}", day(row) + offset(row)), at(row, "actors")]
+                };
+                counted.map(row).collect()
+            }
+            _ => vec![answer.rows.iter().map(|row| at(row, "actors")).collect()],
         })
     }
 }

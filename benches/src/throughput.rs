@@ -226,7 +226,7 @@ impl Contest<'_> {
         if has(question) && !self.quick {
             order.push(FLOOR);
         }
-        order.extend(peers);
+        order.extend(peers.iter().filter(|peer| question.is_for(peer)));
         for round in 0..rounds {
             for engine in &order {
                 progress(&format!("round {} of {rounds}: {} {engine}", round + 1, question.name));

@@ -6,5 +6,6 @@ pub mod footer;
 pub mod markdown;
 pub mod number;
 pub mod period;
+pub mod shapes;
 pub mod table;
 pub mod tree;

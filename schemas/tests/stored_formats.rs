@@ -55,6 +55,23 @@ fn definition_loads() {
     check("definition.json", &definition());
 }
 
+/// A definition of every kind but the standard one.
+fn kinds() -> Vec<Definition> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/v1/kinds.yaml");
+    let parsed = parse("kinds.yaml", &std::fs::read_to_string(path).unwrap());
+    parsed.unwrap_or_else(|found| panic!("{}", found[0])).into_iter().map(|parsed| parsed.definition).collect()
+}
+
+#[test]
+fn definitions_of_every_kind_load() {
+    check("kinds.json", &kinds());
+}
+
+#[test]
+fn fingerprints_of_every_kind_stand() {
+    check("kinds_fingerprints.json", &kinds().iter().map(fingerprint).collect::<Vec<_>>());
+}
+
 #[test]
 fn fingerprint_stands() {
     check("fingerprint.json", &fingerprint(&definition()));

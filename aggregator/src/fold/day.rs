@@ -124,13 +124,16 @@ impl Prepared {
 fn traces(metric: &PlanMetric, frame: &Frame<'_>, selected: Option<&BooleanBuffer>) -> Result<Traces, FoldError> {
     let of = |error| FoldError::of(error, &metric.name);
     let missing = || of(EvalError::page(page::TIME, "is missing"));
-    let times = frame.times(page::TIME).map_err(of)?.ok_or_else(missing)?.values;
+    let times = match metric.needs_times {
+        true => Some(frame.times(page::TIME).map_err(of)?.ok_or_else(missing)?.values),
+        false => None,
+    };
     let mut masks = vec![0u32; frame.rows()];
     for (at, test) in metric.bits.iter().enumerate() {
         let holds = both(test.holds(frame, selected).map_err(of)?, selected);
         holds.set_indices_u32().for_each(|row| masks[row as usize] |= 1 << at);
     }
-    Ok(Traces { times, masks })
+    Ok(Traces { times, masks, kinds: 1u32.checked_shl(metric.bits.len() as u32).unwrap_or(u32::MAX) })
 }
 
 fn both(holds: BooleanBuffer, selected: Option<&BooleanBuffer>) -> BooleanBuffer {

@@ -114,16 +114,18 @@ pub enum Accumulator {
     /// What actors did, and when
     Trail(List<Moment>),
     /// What actors did in the day's bucket
-    Presence(Table<Presence>, i32),
+    Presence(Table<Presence>, i32, Seen),
 }
 
 /// What the rows of a batch are to an insight over actors.
 #[derive(Debug)]
 pub struct Traces {
-    /// Event times by row, in microseconds.
-    pub times: ScalarBuffer<i64>,
+    /// Event times by row, in microseconds; `None`: only the day matters.
+    pub times: Option<ScalarBuffer<i64>>,
     /// The selections each row belongs to, a bit for each.
     pub masks: Vec<u32>,
+    /// Masks there can be; the same for every batch of an insight.
+    pub kinds: u32,
 }
 
 /// The best values by cell.
@@ -148,7 +150,7 @@ impl Accumulator {
             Kind::Trail => Accumulator::Trail(List::default()),
             Kind::Presence(every) => {
                 let bucket = every.map_or(0, |every| bucket::of(every, date, week_start));
-                Accumulator::Presence(Table::default(), bucket)
+                Accumulator::Presence(Table::default(), bucket, Seen::default())
             }
         }
     }
@@ -211,19 +213,29 @@ impl Accumulator {
     /// Takes rows in whose actors are `argument`: of insights over actors.
     pub fn follow(&mut self, argument: &Vector, hashes: Option<&[u128]>, rows: Rows<'_>, traces: &Traces) {
         let nulls = argument.nulls();
-        let (times, masks) = (&traces.times, &traces.masks);
-        match self {
-            Accumulator::Trail(list) => each_hash(argument, hashes, nulls.as_ref(), rows, |row, cell, hash| {
-                list.push(
-                    cell as u32,
-                    Moment { actor: trail::actor(hash), time: times[row], mask: masks[row], count: 1 },
-                );
-            }),
-            Accumulator::Presence(table, bucket) => {
+        let (times, masks) = (traces.times.as_deref(), &traces.masks);
+        match (self, times) {
+            (Accumulator::Trail(list), Some(times)) => {
+                each_hash(argument, hashes, nulls.as_ref(), rows, |row, cell, hash| {
+                    list.push(
+                        cell as u32,
+                        Moment { actor: trail::actor(hash), time: times[row], mask: masks[row], count: 1 },
+                    );
+                });
+            }
+            (Accumulator::Presence(table, bucket, _), Some(times)) => {
                 let bucket = *bucket;
                 each_hash(argument, hashes, nulls.as_ref(), rows, |row, cell, hash| {
                     let (actor, mask) = (trail::actor(hash), masks[row] as u8);
                     table.insert(cell as u32, Presence { actor, bucket, mask, first: times[row] });
+                });
+            }
+            (Accumulator::Presence(table, bucket, seen), None) => {
+                let bucket = *bucket;
+                // Whoever was met with this mask in this cell before adds nothing.
+                each_kind(argument, hashes, nulls.as_ref(), rows, (masks, traces.kinds), seen, |cell, mask, hash| {
+                    let presence = Presence { actor: trail::actor(hash), bucket, mask: mask as u8, first: 0 };
+                    table.insert(cell as u32, presence);
                 });
             }
             _ => {}
@@ -247,7 +259,7 @@ impl Accumulator {
             Accumulator::Distinct(table, _) => table.bytes(),
             Accumulator::Quantile(table) => table.bytes(),
             Accumulator::Trail(list) => list.bytes(),
-            Accumulator::Presence(table, _) => table.bytes(),
+            Accumulator::Presence(table, ..) => table.bytes(),
             _ => 0,
         }
     }
@@ -261,7 +273,7 @@ impl Accumulator {
             Accumulator::Distinct(table, _) => table.spill(spill),
             Accumulator::Quantile(table) => table.spill(spill),
             Accumulator::Trail(list) => list.spill(spill),
-            Accumulator::Presence(table, _) => table.spill(spill),
+            Accumulator::Presence(table, ..) => table.spill(spill),
             _ => Ok(()),
         }
     }
@@ -290,7 +302,7 @@ impl Accumulator {
             }
             Accumulator::Quantile(table) => table.finish(cells, spill)?.into_iter().map(State::Quantile).collect(),
             Accumulator::Trail(list) => list.finish(cells, spill)?.into_iter().map(State::Trail).collect(),
-            Accumulator::Presence(table, _) => {
+            Accumulator::Presence(table, ..) => {
                 table.finish(cells, spill)?.into_iter().map(State::Presence).collect()
             }
         })
@@ -533,6 +545,33 @@ fn each_hash(
         Vector::Null(_) => {}
         vector => rows.each(nulls, |row, cell| visit(row, cell, hash_at(vector, row))),
     }
+}
+
+/// Calls `visit` with cell, mask and hash of every row that is not null and may bring a new combination of them. `masks`
+/// are the rows', below `kinds`.
+fn each_kind(
+    vector: &Vector,
+    hashes: Option<&[u128]>,
+    nulls: Option<&NullBuffer>,
+    rows: Rows<'_>,
+    (masks, kinds): (&[u32], u32),
+    seen: &mut Seen,
+    mut visit: impl FnMut(usize, u32, u128),
+) {
+    if let (Vector::Text(Texts { keys: Some(keys), values, .. }), Some(hashes)) = (vector, hashes) {
+        let cells = rows.cells.map_or(1, |cells| cells.of_rows.iter().max().map_or(1, |cell| *cell as usize + 1));
+        let kinds = kinds as usize;
+        if seen.turn_to(values, cells * kinds) {
+            rows.each(nulls, |row, cell| {
+                let key = keys[row] as usize;
+                if seen.note((cell * kinds + masks[row] as usize) * values.len() + key) {
+                    visit(cell, masks[row], hashes[key]);
+                }
+            });
+            return;
+        }
+    }
+    each_hash(vector, hashes, nulls, rows, |row, cell, hash| visit(cell, masks[row], hash));
 }
 
 /// The same where values have a dictionary, whose hashes are known.

@@ -8,7 +8,7 @@ use crate::client::{Client, Request, url};
 use crate::failure::{Exit, Failure};
 use crate::json::Json;
 use crate::render::rows::Rows;
-use crate::render::{self, footer, table};
+use crate::render::{self, footer, shapes, table};
 use crate::session::Session;
 use crate::terminal::{Mark, Terminal};
 
@@ -197,7 +197,9 @@ impl Answer {
         if rows.cells.is_empty() {
             terminal.print("no rows")?;
         } else {
-            terminal.print(&table::of_rows(&rows, self.every(), terminal.columns()))?;
+            let (kind, width) = (self.envelope.text_at("type"), terminal.columns());
+            let shape = shapes::of_rows(kind, &self.objects, self.every(), width);
+            terminal.print(&shape.unwrap_or_else(|| table::of_rows(&rows, self.every(), width)))?;
         }
         for line in footer::lines(&self.envelope) {
             terminal.print(&terminal.mark(Mark::Dim, &format!(" {line}")))?;
