@@ -4,6 +4,7 @@
 //! when a step failed. A failing step does not stop the ones after it. This program has no dependencies, so that it
 //! is built in a moment, and knows nothing of tidemill but the command line its users have.
 
+mod actors;
 mod demo;
 mod history;
 mod peers;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use step::{Outcome, Place, Step, cargo};
 
 /// Every step, in order.
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step { name: "fmt", about: "formatting", run: |place| cargo(place, &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
@@ -54,6 +55,11 @@ const STEPS: [Step; 14] = [
         name: "peers",
         about: "the benchmark with few events: its answers beside DuckDB's, Polars', ClickHouse's and DataFusion's",
         run: peers::run,
+    },
+    Step {
+        name: "referee-actors",
+        about: "funnels, patterns, cohorts and correlations beside ClickHouse's; TIDEMILL_CASES=n for n cases",
+        run: actors::run,
     },
     Step { name: "s3", about: "history imported from a bucket, by a build with the feature `s3`", run: s3::run },
 ];

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::BinaryHeap;
 use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
 use std::io;
 
 use crate::content::Content;
@@ -126,18 +127,24 @@ impl<E: Followed> Trails<E> {
             cursors.iter().enumerate().filter_map(|(at, (_, cursor))| head(cursor, at)).collect();
         let mut held: Vec<Tagged<E>> = Vec::new();
         let mut capped = 0;
-        while let Some(Reverse((actor, at))) = heads.pop() {
+        while let Some(Reverse((actor, _))) = heads.peek().copied() {
             held.clear();
-            let (mut is_capped, mut is_sorted) = (take(&mut cursors[at], actor, &mut held)?, true);
-            heads.extend(head(&cursors[at].1, at));
-            while let Some(Reverse((next, at))) = heads.peek().copied()
-                && next == actor
+            let (mut is_capped, mut cursors_read) = (false, 0);
+            while let Some(mut top) = heads.peek_mut()
+                && top.0.0 == actor
             {
-                heads.pop();
-                is_sorted = false;
+                let at = top.0.1;
                 is_capped |= take(&mut cursors[at], actor, &mut held)?;
-                heads.extend(head(&cursors[at].1, at));
+                cursors_read += 1;
+                // The cursor's next actor takes the place of this one, which is sifted once.
+                match head(&cursors[at].1, at) {
+                    Some(next) => *top = next,
+                    None => {
+                        PeekMut::pop(top);
+                    }
+                }
             }
+            let is_sorted = cursors_read <= 1;
             if !is_sorted {
                 sort(&mut held);
             }

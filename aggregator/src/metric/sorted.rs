@@ -39,6 +39,11 @@ pub trait Entry: Copy + Send {
     fn combine(&mut self, other: &Self);
     /// A hash for tables in memory.
     fn hash(&self) -> u64;
+    /// Evenly spread bits that the order begins with: of two entries with different ones the one with less is less.
+    /// `None`: there are none.
+    fn lead(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The 128-bit hash of a value, as high and low half.
@@ -71,6 +76,10 @@ impl Entry for Member {
 
     fn hash(&self) -> u64 {
         self.1
+    }
+
+    fn lead(&self) -> Option<u64> {
+        Some(self.0)
     }
 }
 

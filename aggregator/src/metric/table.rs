@@ -16,6 +16,13 @@ const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 /// Runs merged at a time: each needs a read buffer.
 const RUNS_MAX: usize = 64;
 
+/// Entries from which scattering pays.
+const SCATTER_ENTRIES_MIN: usize = 4_096;
+/// Bytes of entries that are scattered, which takes as many again.
+const SCATTER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Entries of a stretch after scattering, about.
+const SCATTER_STRETCH_ENTRIES: usize = 16;
+
 /// An entry of one cell.
 #[derive(Clone, Copy, Debug)]
 struct Tagged<E> {
@@ -91,9 +98,7 @@ impl<E: Entry> Table<E> {
     }
 
     fn drain(&mut self) -> Vec<Tagged<E>> {
-        let mut held: Vec<Tagged<E>> = std::mem::take(&mut self.held).into_iter().collect();
-        held.sort_unstable_by(Tagged::order);
-        held
+        sorted(std::mem::take(&mut self.held).into_iter().collect())
     }
 
     /// The entries of cells 0 to `cells - 1`. What was spilled stays in the spill.
@@ -141,8 +146,7 @@ impl<E: Entry> List<E> {
     }
 
     fn drain(&mut self) -> Vec<Tagged<E>> {
-        let mut held = std::mem::take(&mut self.held);
-        held.sort_unstable_by(Tagged::order);
+        let mut held = sorted(std::mem::take(&mut self.held));
         held.dedup_by(|next, kept| {
             let is_equal = kept.order(next) == Ordering::Equal;
             if is_equal {
@@ -161,6 +165,41 @@ impl<E: Entry> List<E> {
         let held = self.drain();
         self.runs.finish(held, cells, spill)
     }
+}
+
+/// Entries in order. Many of one cell are first put where their leading bits say, so that what is left to sort are short
+/// stretches.
+fn sorted<E: Entry>(mut held: Vec<Tagged<E>>) -> Vec<Tagged<E>> {
+    let is_spread = held.first().is_some_and(|first| {
+        first.entry.lead().is_some()
+            && held.len() >= SCATTER_ENTRIES_MIN
+            && size_of_val(held.as_slice()) <= SCATTER_BYTES_MAX
+            && held.iter().all(|tagged| tagged.cell == first.cell)
+    });
+    if !is_spread {
+        held.sort_unstable_by(Tagged::order);
+        return held;
+    }
+    let bits = (held.len() / SCATTER_STRETCH_ENTRIES).ilog2().max(1);
+    let stretch = |tagged: &Tagged<E>| (tagged.entry.lead().unwrap_or_default() >> (64 - bits)) as usize;
+    let mut ends = vec![0usize; 1 << bits];
+    held.iter().for_each(|tagged| ends[stretch(tagged)] += 1);
+    let mut next = 0;
+    for end in &mut ends {
+        (*end, next) = (next, next + *end);
+    }
+    let mut placed = held.clone();
+    for tagged in held {
+        let at = &mut ends[stretch(&tagged)];
+        placed[*at] = tagged;
+        *at += 1;
+    }
+    let mut from = 0;
+    for end in ends {
+        placed[from..end].sort_unstable_by(Tagged::order);
+        from = end;
+    }
+    placed
 }
 
 /// Sorted runs in a spill.

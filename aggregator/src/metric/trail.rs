@@ -58,6 +58,10 @@ impl Entry for Moment {
     fn hash(&self) -> u64 {
         self.actor.1 ^ (self.time as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ u64::from(self.mask)
     }
+
+    fn lead(&self) -> Option<u64> {
+        Some(self.actor.0)
+    }
 }
 
 /// That an actor did something in a bucket, and when it first did.
@@ -104,6 +108,10 @@ impl Entry for Presence {
 
     fn hash(&self) -> u64 {
         self.actor.1 ^ u64::from(self.bucket as u32) ^ u64::from(self.mask).rotate_left(40)
+    }
+
+    fn lead(&self) -> Option<u64> {
+        Some(self.actor.0)
     }
 }
 
