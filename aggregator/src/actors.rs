@@ -197,6 +197,3 @@ fn end_of(definition: &Definition, every: Period, start: Date) -> Timestamp {
     let last = every.last(start, definition.week_start);
     definition.timezone.start_of(calendar::next(last))
 }
-
-#[cfg(test)]
-mod tests;

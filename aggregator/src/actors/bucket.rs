@@ -57,3 +57,6 @@ fn first_week(week_start: WeekStart) -> Date {
 fn days_from(from: Date, to: Date) -> i32 {
     crate::dispatch::apart(from, to)
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,7 +67,7 @@ pub(super) const KEYS: [&str; 14] = [
     "alerts",
 ];
 /// Keys that every type of insight has.
-const COMMON: [&str; 9] =
+pub(super) const COMMON: [&str; 9] =
     ["insight", "type", "title", "owner", "source", "timezone", "week_start", "refresh", "alerts"];
 
 /// Parses a file of definitions. `file` is only shown in diagnostics.

@@ -1,6 +1,8 @@
 //! The JSON Schema of definition files, for editors. Parsing never uses it: its messages would say less (see
 //! [`super::parse`]). A test holds the two, and the checked-in `schemas/json/insight.schema.json`, together.
 
+mod kinds;
+
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
@@ -10,7 +12,7 @@ use crate::calendar::WeekStart;
 
 /// An insight: metrics over events, defined once and kept for ever.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, title = "tidemill insight")]
+#[schemars(deny_unknown_fields, title = "standard")]
 #[allow(dead_code, reason = "only its schema is used")]
 struct Insight {
     /// The insight's name.
@@ -141,7 +143,12 @@ fn window(_: &mut SchemaGenerator) -> Schema {
 
 /// The JSON Schema (2020-12) of one definition.
 pub fn json_schema() -> serde_json::Value {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Insight>().to_value()
+    let mut standard = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Insight>().to_value();
+    let mut taken = |key: &str| standard.as_object_mut().and_then(|schema| schema.remove(key)).unwrap_or_default();
+    let (dialect, rules) = (taken("$schema"), taken("$defs"));
+    let mut kinds = vec![standard];
+    kinds.extend(kinds::schemas());
+    serde_json::json!({ "$schema": dialect, "title": "tidemill insight", "anyOf": kinds, "$defs": rules })
 }
 
 #[cfg(test)]

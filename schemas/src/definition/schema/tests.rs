@@ -26,7 +26,12 @@ fn it_knows_the_keys_the_parser_knows() {
         keys.sort();
         keys
     };
-    assert_eq!(keys(&schema), sorted(&super::super::parse::KEYS));
+    assert_eq!(keys(&schema["anyOf"][0]), sorted(&super::super::parse::KEYS));
+    for (nth, kind) in super::super::read::TYPES.iter().enumerate() {
+        let known: Vec<&str> = super::super::parse::COMMON.iter().chain(kind.keys).copied().collect();
+        let known: Vec<&str> = known.into_iter().filter(|key| !(kind.daily && *key == "refresh")).collect();
+        assert_eq!(keys(&schema["anyOf"][nth + 1]), sorted(&known), "{}", kind.word);
+    }
     assert_eq!(keys(&schema["$defs"]["Rule"]), sorted(&super::super::alert::KEYS));
-    assert_eq!(schema["required"], serde_json::json!(["insight", "from", "metrics"]));
+    assert_eq!(schema["anyOf"][0]["required"], serde_json::json!(["insight", "from", "metrics"]));
 }

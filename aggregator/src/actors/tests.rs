@@ -1,1 +1,0 @@
-//! Answers of insights over actors against a few dull lines.
