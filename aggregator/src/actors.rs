@@ -147,7 +147,9 @@ impl Question<'_> {
         }
         let (who, their) = if capped == 1 { ("1 actor has", "its") } else { ("actors have", "their") };
         let count = if capped == 1 { String::new() } else { format!("{capped} ") };
-        vec![format!("{count}{who} more than {ACTOR_EVENTS_MAX} events in this range; only {their} first ones are looked at")]
+        vec![format!(
+            "{count}{who} more than {ACTOR_EVENTS_MAX} events in this range; only {their} first ones are looked at"
+        )]
     }
 }
 

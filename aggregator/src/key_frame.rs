@@ -4,7 +4,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Decimal128Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Decimal128Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Field, Schema};
 use tidemill_ingest::page::footer::Bounds;
 use tidemill_schemas::decimal::DECIMAL_SCALE_MAX;
@@ -42,7 +44,8 @@ fn batch(columns: &[Column], keys: &[&GroupKey]) -> Result<RecordBatch, EvalErro
             if !is_fixed && !values.iter().any(|value| value.type_of() == Some(typed)) {
                 continue;
             }
-            let array = array(&values, typed).ok_or_else(|| EvalError::page(column.name(), "has numbers no column holds"))?;
+            let array =
+                array(&values, typed).ok_or_else(|| EvalError::page(column.name(), "has numbers no column holds"))?;
             fields.push(field(column, typed, array.data_type().clone()));
             arrays.push(array);
         }
@@ -54,28 +57,41 @@ fn batch(columns: &[Column], keys: &[&GroupKey]) -> Result<RecordBatch, EvalErro
 
 fn field(column: &Column, typed: Type, of: DataType) -> Field {
     let Column::Property(key) = column else { return Field::new(column.name(), of, true) };
-    let metadata = HashMap::from([
-        (META_PROPERTY.to_owned(), key.clone()),
-        (META_TYPE.to_owned(), typed.word().to_owned()),
-    ]);
+    let metadata =
+        HashMap::from([(META_PROPERTY.to_owned(), key.clone()), (META_TYPE.to_owned(), typed.word().to_owned())]);
     Field::new(format!("{key}${}", typed.word()), of, true).with_metadata(metadata)
 }
 
 /// The values of one type; null where they are of another.
 fn array(values: &[&Value], typed: Type) -> Option<ArrayRef> {
     Some(match typed {
-        Type::Bool => Arc::new(values.iter().map(|value| match value {
-            Value::Bool(held) => Some(*held),
-            _ => None,
-        }).collect::<BooleanArray>()),
-        Type::Text => Arc::new(values.iter().map(|value| match value {
-            Value::Text(held) => Some(held.as_str()),
-            _ => None,
-        }).collect::<StringArray>()),
-        Type::Time => Arc::new(values.iter().map(|value| match value {
-            Value::Time(held) => Some(held.micros()),
-            _ => None,
-        }).collect::<TimestampMicrosecondArray>()),
+        Type::Bool => Arc::new(
+            values
+                .iter()
+                .map(|value| match value {
+                    Value::Bool(held) => Some(*held),
+                    _ => None,
+                })
+                .collect::<BooleanArray>(),
+        ),
+        Type::Text => Arc::new(
+            values
+                .iter()
+                .map(|value| match value {
+                    Value::Text(held) => Some(held.as_str()),
+                    _ => None,
+                })
+                .collect::<StringArray>(),
+        ),
+        Type::Time => Arc::new(
+            values
+                .iter()
+                .map(|value| match value {
+                    Value::Time(held) => Some(held.micros()),
+                    _ => None,
+                })
+                .collect::<TimestampMicrosecondArray>(),
+        ),
         Type::Number => {
             let scale = values.iter().filter_map(|value| match value {
                 Value::Number(held) => Some(held.scale()),

@@ -15,9 +15,9 @@ use tidemill_schemas::value::Value;
 use crate::content::Content;
 use crate::finish::{digest, first_value, group_rows, rank};
 use crate::fold::FoldError;
+use crate::key_frame;
 use crate::metric::{Cell, DayCells, GroupKey};
 use crate::plan::Plan;
-use crate::key_frame;
 use crate::spill::SharedSpill;
 use crate::states::open;
 

@@ -73,9 +73,9 @@ pub fn spans(compare: &Compare, newest: Date, week_start: WeekStart) -> Option<(
     let (period, first_before): (Period, fn(Period, Date, WeekStart) -> Date) = match compare {
         Compare::Custom { a, b } => return Some((*a, *b)),
         Compare::Segments { .. } => return None,
-        Compare::Previous(period) => (*period, |period, first, week_start| {
-            period.first(calendar::plus_days(first, -1), week_start)
-        }),
+        Compare::Previous(period) => {
+            (*period, |period, first, week_start| period.first(calendar::plus_days(first, -1), week_start))
+        }
         Compare::SameLastYear(period) => (*period, |period, first, week_start| match period {
             // Weeks have no number of their own here: as many weeks before as a year has.
             Period::Week => calendar::plus_days(first, -364),

@@ -86,7 +86,10 @@ fn routes() -> Vec<Route> {
         read("/v1/insights/{name}/breakdown", "The groups of a range"),
         read("/v1/insights/{name}/steps", "Of a funnel: actors by step"),
         read("/v1/insights/{name}/matches", "Of a pattern: its matches"),
-        read("/v1/insights/{name}/paths", "Of paths: the ways taken most; with show=transitions, from station to station"),
+        read(
+            "/v1/insights/{name}/paths",
+            "Of paths: the ways taken most; with show=transitions, from station to station",
+        ),
         read("/v1/insights/{name}/cohorts", "Of a cohort: who came back, by cohort and offset"),
         read("/v1/insights/{name}/correlations", "Of a correlation: coefficients by lag, or drivers"),
         read("/v1/insights/{name}/comparison", "Of a comparison: both sides, and the change"),

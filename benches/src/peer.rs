@@ -63,7 +63,9 @@ impl Peers {
         let mut command = Command::new(&self.interpreter);
         command.arg(&self.script).arg("--pages").arg(pages).args(["--engine", peer, "--question", question.name]);
         command.args(["--threads", &threads.to_string(), "--warm", &warm.to_string()]);
-        for (key, date) in [("--first", span.first), ("--day", span.day()), ("--before", span.before()), ("--last", span.last)] {
+        for (key, date) in
+            [("--first", span.first), ("--day", span.day()), ("--before", span.before()), ("--last", span.last)]
+        {
             command.args([key, &date.to_string()]);
         }
         cell_of(command.env("POLARS_MAX_THREADS", threads.to_string()))

@@ -81,7 +81,9 @@ pub fn live(copies: &[Event]) -> Vec<&Event> {
 /// # Errors
 /// [`Overflow`] when a sum or an expression leaves the range of exact numbers.
 pub fn answer(definition: &Definition, copies: &[Event], question: &Question) -> Result<Answer, Overflow> {
-    let Body::Standard(standard) = &definition.body else { panic!("the oracle of metrics is asked of {}", definition.type_word()) };
+    let Body::Standard(standard) = &definition.body else {
+        panic!("the oracle of metrics is asked of {}", definition.type_word())
+    };
     let events = selected(definition, standard, copies, question)?;
     let mut answer = Answer { late: late(definition, &events), ..Answer::default() };
     for metric in &standard.metrics {

@@ -115,13 +115,7 @@ fn count(cohort: &Cohort, born: i32, presences: &[Tagged<Presence>], columns: &m
 }
 
 /// The columns of one cohort that have begun.
-fn cells(
-    question: &Question<'_>,
-    cohort: &Cohort,
-    born: i32,
-    group: Option<&Group>,
-    counted: &Counted,
-) -> Vec<Row> {
+fn cells(question: &Question<'_>, cohort: &Cohort, born: i32, group: Option<&Group>, counted: &Counted) -> Vec<Row> {
     let definition = question.definition;
     let start = |column: usize| {
         let bucket = born.saturating_add(i32::try_from(column).unwrap_or(i32::MAX));

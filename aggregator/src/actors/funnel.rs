@@ -71,7 +71,11 @@ pub(super) fn answer(
     let maturing = question.buckets.iter().filter(|bucket| rows.is_maturing(bucket)).count();
     if maturing > 0 {
         let within = tidemill_schemas::definition::duration::shown(funnel.within_seconds);
-        answer.notes.push(format!("conversions are still possible in {} of {} buckets: {within} have not passed", maturing, question.buckets.len()));
+        answer.notes.push(format!(
+            "conversions are still possible in {} of {} buckets: {within} have not passed",
+            maturing,
+            question.buckets.len()
+        ));
     }
     Ok(answer)
 }
@@ -156,7 +160,9 @@ impl Rows<'_> {
         let mut rows = Vec::new();
         for (at, bucket) in self.question.buckets.iter().enumerate() {
             for (group, made_of) in &listed {
-                let of = |level: usize| made_of.iter().map(move |group| (at * self.groups + *group as usize) * self.steps + level);
+                let of = |level: usize| {
+                    made_of.iter().map(move |group| (at * self.groups + *group as usize) * self.steps + level)
+                };
                 let actors: Vec<u64> =
                     (0..self.steps).map(|level| of(level).map(|cell| self.levels[cell]).sum()).collect();
                 if group.is_some() && actors[0] == 0 {
@@ -191,7 +197,9 @@ impl Rows<'_> {
 }
 
 /// The group that is null in every column is one row, whether events had it or actors have no event to take it from.
-fn merged_null(rows: Vec<(tidemill_schemas::snapshot::Group, Vec<u32>)>) -> Vec<(tidemill_schemas::snapshot::Group, Vec<u32>)> {
+fn merged_null(
+    rows: Vec<(tidemill_schemas::snapshot::Group, Vec<u32>)>,
+) -> Vec<(tidemill_schemas::snapshot::Group, Vec<u32>)> {
     let mut merged: Vec<(tidemill_schemas::snapshot::Group, Vec<u32>)> = Vec::with_capacity(rows.len());
     for (group, made_of) in rows {
         match merged.iter_mut().find(|(held, _)| *held == group) {

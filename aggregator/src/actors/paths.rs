@@ -142,9 +142,9 @@ impl Finder<'_> {
     /// The paths, or their transitions, of all buckets.
     fn ways(&self, moments: &[Tagged<Moment>], ways: &mut Vec<Way>) {
         ways.clear();
-        let expanded = moments.iter().flat_map(|(moment, group)| {
-            std::iter::repeat_n((moment.time, moment.mask, *group), moment.count as usize)
-        });
+        let expanded = moments
+            .iter()
+            .flat_map(|(moment, group)| std::iter::repeat_n((moment.time, moment.mask, *group), moment.count as usize));
         let events: Vec<(i64, u32, u32)> = expanded.take(super::ACTOR_EVENTS_MAX).collect();
         for (bucket, Bounds { first, end }) in self.bounds(&events).into_iter().enumerate() {
             for at in first..end {

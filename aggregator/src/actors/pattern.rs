@@ -76,7 +76,8 @@ pub(super) fn answer(
     let measured = durations.finish(cells * gaps)?;
     let rows = |group: Option<_>, made_of: &[u32], at: usize| -> Result<Row, FoldError> {
         let of = || made_of.iter().map(|group| at * groups + *group as usize);
-        let mut values = vec![number(of().map(|cell| matches[cell]).sum()), number(of().map(|cell| actors[cell]).sum())];
+        let mut values =
+            vec![number(of().map(|cell| matches[cell]).sum()), number(of().map(|cell| actors[cell]).sum())];
         let (median, mean) = measured.of(of().map(|cell| cell * gaps))?;
         values.extend([median, mean]);
         for nth in (1..gaps).filter(|_| gaps > 2) {
@@ -84,7 +85,8 @@ pub(super) fn answer(
         }
         Ok(Row { start: Some(question.buckets[at].start), group, values })
     };
-    let mut answer = Answer { time: "time", columns: columns(pattern), rows: Vec::new(), notes: question.notes(capped) };
+    let mut answer =
+        Answer { time: "time", columns: columns(pattern), rows: Vec::new(), notes: question.notes(capped) };
     let ranked: Vec<u64> =
         (0..groups).map(|group| (0..question.buckets.len()).map(|at| matches[at * groups + group]).sum()).collect();
     let listed = listed(&trails.groups, &ranked, question.definition.top as usize);

@@ -3,9 +3,9 @@
 //! In: contents, each the states of a day or of days merged. Out: for every actor, in the order of hashes, all that is
 //! kept of it, sorted. Memory holds one actor, the small sets, and a buffer per long one.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::BinaryHeap;
-use std::cmp::Reverse;
 use std::collections::binary_heap::PeekMut;
 use std::io;
 

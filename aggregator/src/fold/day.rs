@@ -19,9 +19,9 @@ use super::FoldError;
 use super::rows::Which;
 use super::split::DayRows;
 use crate::columns::Frame;
+use crate::eval::EvalError;
 use crate::eval::vector::{Times, Vector};
 use crate::group::Codes;
-use crate::eval::EvalError;
 use crate::metric::accumulate::{Accumulator, Cells, Rows, Traces};
 use crate::metric::{Cell, DayCells, GroupKey, Kind, State};
 use crate::plan::{Plan, PlanMetric};
@@ -161,7 +161,11 @@ impl DayFold {
             events: Vec::new(),
             late: Vec::new(),
             skipped: vec![Vec::new(); plan.metrics.len()],
-            accumulators: plan.metrics.iter().map(|metric| Accumulator::new(metric.kind, date, plan.week_start)).collect(),
+            accumulators: plan
+                .metrics
+                .iter()
+                .map(|metric| Accumulator::new(metric.kind, date, plan.week_start))
+                .collect(),
         };
         day.grow(1);
         day

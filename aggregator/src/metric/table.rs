@@ -233,12 +233,7 @@ impl Runs {
     }
 
     /// All of it and these sorted entries, by cell.
-    fn finish<E: Entry>(
-        &self,
-        held: Vec<Tagged<E>>,
-        cells: usize,
-        spill: &SharedSpill,
-    ) -> io::Result<Vec<Sorted<E>>> {
+    fn finish<E: Entry>(&self, held: Vec<Tagged<E>>, cells: usize, spill: &SharedSpill) -> io::Result<Vec<Sorted<E>>> {
         if self.0.is_empty() {
             let mut finished: Vec<Sorted<E>> = std::iter::repeat_with(Sorted::default).take(cells).collect();
             for run in held.chunk_by(|a, b| a.cell == b.cell) {

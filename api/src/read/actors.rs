@@ -77,10 +77,9 @@ pub async fn answer(
     };
     let spill = scratch();
     let contents = store.contents(&inputs, &spill).await?;
-    let buckets = periods(ask, week_start).into_iter().map(|(start, (first, last))| Bucket {
-        start,
-        window: zone.days(first, last),
-    });
+    let buckets = periods(ask, week_start)
+        .into_iter()
+        .map(|(start, (first, last))| Bucket { start, window: zone.days(first, last) });
     let (definition, by, buckets) = (definition.clone(), ask.by.clone(), buckets.collect());
     let (first, last, transitions) = (ask.first, ask.last, ask.transitions);
     let answered = tokio::task::spawn_blocking(move || {

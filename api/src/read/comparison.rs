@@ -147,7 +147,8 @@ impl Sides<'_> {
         let ranges: Vec<BlobRange> = with_events.filter_map(|snapshot| snapshot.header.states.clone()).collect();
         let contents = store.contents(&ranges, &spill).await?;
         let plan = Plan::new(&self.of.applied.definition);
-        let found = segments(&plan, &contents, &conditions, &spill).map_err(|why| Problem::parameter(why.to_string()))?;
+        let found =
+            segments(&plan, &contents, &conditions, &spill).map_err(|why| Problem::parameter(why.to_string()))?;
         let mut found = found.into_iter();
         Ok([found.next().unwrap_or_default(), found.next().unwrap_or_default()])
     }

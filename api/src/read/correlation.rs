@@ -26,9 +26,8 @@ pub async fn answer(
     let zone = &held.applied.definition.timezone;
     // Only the newest day can be running: what is in reaches up to its middle.
     let through = completeness.as_of.unwrap_or(ask.window.start);
-    let whole = rows.into_iter().filter(|row| {
-        !completeness.missing.contains(&row.start) && zone.day(row.start).end <= through
-    });
+    let whole =
+        rows.into_iter().filter(|row| !completeness.missing.contains(&row.start) && zone.day(row.start).end <= through);
     let days: Vec<_> = whole.map(|row| (row.start, row.total.values)).collect();
     Ok((relations::correlate(correlation, &days), completeness))
 }

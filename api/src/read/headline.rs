@@ -32,12 +32,12 @@ pub fn of(definition: &Definition, start: Date, answer: &Answer) -> Answer {
         }
         Body::Paths(_) => pick(answer.rows.first(), &[("path", "path"), ("count", "count"), ("actors", "actors")]),
         Body::Cohort(_) => {
-            let whole = |row: &&Row| at(row, "offset") == Value::Number(1u64.into()) && at(row, "complete") == Value::Bool(true);
+            let whole = |row: &&Row| {
+                at(row, "offset") == Value::Number(1u64.into()) && at(row, "complete") == Value::Bool(true)
+            };
             let newest = answer.rows.iter().rfind(whole);
-            let (columns, values) = pick(
-                newest,
-                &[("size", "size"), ("offset", "offset"), ("actors", "actors"), ("share", "share")],
-            );
+            let (columns, values) =
+                pick(newest, &[("size", "size"), ("offset", "offset"), ("actors", "actors"), ("share", "share")]);
             return Answer {
                 time: answer.time,
                 columns,

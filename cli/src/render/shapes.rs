@@ -16,17 +16,8 @@ const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '�
 /// Buckets from which a funnel is shown as trends.
 const TREND_BUCKETS_MIN: usize = 3;
 /// Columns of rows of a funnel that are not its breakdown.
-const FUNNEL_COLUMNS: [&str; 9] = [
-    "time",
-    "step",
-    "name",
-    "actors",
-    "conversion",
-    "step_conversion",
-    "median_seconds",
-    "mean_seconds",
-    "maturing",
-];
+const FUNNEL_COLUMNS: [&str; 9] =
+    ["time", "step", "name", "actors", "conversion", "step_conversion", "median_seconds", "mean_seconds", "maturing"];
 /// The same of a cohort.
 const COHORT_COLUMNS: [&str; 7] = ["cohort", "size", "offset", "actors", "share", "of_previous", "complete"];
 
@@ -51,7 +42,11 @@ fn funnel(rows: &[Json], every: &str, width: Option<u16>) -> String {
     times.dedup();
     times.sort_unstable();
     times.dedup();
-    if times.len() >= TREND_BUCKETS_MIN { trends(rows, &by, &times, every, width) } else { bars(rows, &by, every, width) }
+    if times.len() >= TREND_BUCKETS_MIN {
+        trends(rows, &by, &times, every, width)
+    } else {
+        bars(rows, &by, every, width)
+    }
 }
 
 /// A bar per step.
@@ -226,8 +221,8 @@ mod tests {
             {"time":"2026-08-01T00:00:00Z","step":1,"name":"seen","actors":1200,"conversion":100,"step_conversion":100,"median_seconds":null,"mean_seconds":null,"maturing":false},
             {"time":"2026-08-01T00:00:00Z","step":2,"name":"paid","actors":300,"conversion":25,"step_conversion":25,"median_seconds":75.5,"mean_seconds":8000,"maturing":false}]"#;
         let expected = "
- from        step                          actors  of all  of step  median       mean
-──────────────────────────────────────────────────────────────────────────────────────
+ from        step                          actors  of all  of step  median        mean
+───────────────────────────────────────────────────────────────────────────────────────
  2026-08-01  1 seen  ████████████████████   1,200  100.0%   100.0%
              2 paid  █████                    300   25.0%    25.0%    76 s  2 h 13 min";
         assert_eq!(of("funnel", "", rows), expected);

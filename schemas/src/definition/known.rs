@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::From;
 use super::diagnostic::{Diagnostic, Severity, code, nearest};
 use super::parse::{Parsed, PropertyUse};
-use super::From;
 use crate::event::Event;
 use crate::value::Type;
 
@@ -78,9 +78,7 @@ pub fn check_known(parsed: &Parsed, catalogue: &Catalogue) -> Vec<Diagnostic> {
     let mut found = unknown_events(parsed, catalogue);
     if found.is_empty() {
         let properties = catalogue.properties_of(&from);
-        found.extend(
-            parsed.spans.properties.iter().filter_map(|use_| check_property(use_, &from, &properties)),
-        );
+        found.extend(parsed.spans.properties.iter().filter_map(|use_| check_property(use_, &from, &properties)));
     }
     found
 }

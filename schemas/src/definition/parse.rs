@@ -294,7 +294,8 @@ impl Reader<'_> {
 /// The type a key belongs to, where it is only one's.
 fn owner(key: &str) -> Option<&'static str> {
     let of_standard = KEYS.contains(&key).then_some("standard");
-    let mut owners = of_standard.into_iter().chain(TYPES.iter().filter(|kind| kind.keys.contains(&key)).map(|kind| kind.word));
+    let mut owners =
+        of_standard.into_iter().chain(TYPES.iter().filter(|kind| kind.keys.contains(&key)).map(|kind| kind.word));
     match (owners.next(), owners.next()) {
         (Some(owner), None) => Some(owner),
         _ => None,

@@ -153,7 +153,8 @@ impl<'r> Reading<'r> {
             Some(entry) => self.names(&entry.value)?,
             None if find("where").is_some() => From::All,
             None => {
-                let problem = Problem::new(code::MISSING_KEY, node.at.start..node.at.start + 1, format!("{what} names no event"));
+                let problem =
+                    Problem::new(code::MISSING_KEY, node.at.start..node.at.start + 1, format!("{what} names no event"));
                 self.problems.push(problem.help("such as `{ event: order_completed, where: amount > 0 }`"));
                 return None;
             }
@@ -234,9 +235,7 @@ impl<'r> Reading<'r> {
             let Some(tree) = tree else { continue };
             let typed = match due {
                 Due::Condition => lowering::lower(tree, Some(Type::Bool), &types).map(Typed::Condition),
-                Due::Metric => {
-                    aggregate::lower(tree, &types).map(|(function, filter)| Typed::Metric(function, filter))
-                }
+                Due::Metric => aggregate::lower(tree, &types).map(|(function, filter)| Typed::Metric(function, filter)),
             };
             found.push(typed.map_err(|problem| problems.push(problem)).ok()?);
         }

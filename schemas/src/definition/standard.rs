@@ -139,7 +139,11 @@ pub(super) fn read_from(node: &Node, uses: &mut Uses, problems: &mut Vec<Problem
     Some(From::Names(sorted))
 }
 
-pub(super) fn read_by(source: &Source<'_>, node: &Node, problems: &mut Vec<Problem>) -> Option<Vec<(Column, Range<usize>)>> {
+pub(super) fn read_by(
+    source: &Source<'_>,
+    node: &Node,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<(Column, Range<usize>)>> {
     let list = fields::texts(node, "`by`", problems)?;
     if list.len() > BREAKDOWN_COLUMNS_MAX {
         let message = format!("a breakdown by {} columns; the limit is {BREAKDOWN_COLUMNS_MAX}", list.len());

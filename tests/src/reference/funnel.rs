@@ -17,10 +17,10 @@ pub struct Reached {
 /// How far an actor comes in the bucket of the instants from `start` to before `end`. `None`: not at all.
 pub fn reached(funnel: &Funnel, did: &[Did], (start, end): (i64, i64), columns: usize) -> Option<Reached> {
     let within = funnel.within_seconds as i64 * 1_000_000;
-    let entry = did.iter().filter(|did| (start..end).contains(&did.time) && is_entry(funnel, did)).map(|did| did.time).min();
-    let may_begin = |did: &Did| {
-        (start..end).contains(&did.time) && (funnel.entry == Entry::Any || Some(did.time) == entry)
-    };
+    let entry =
+        did.iter().filter(|did| (start..end).contains(&did.time) && is_entry(funnel, did)).map(|did| did.time).min();
+    let may_begin =
+        |did: &Did| (start..end).contains(&did.time) && (funnel.entry == Entry::Any || Some(did.time) == entry);
     let mut chains: Vec<Vec<(usize, usize)>> = Vec::new();
     extend(funnel, did, &mut Vec::new(), &mut chains);
     chains.retain(|chain| {
@@ -30,13 +30,16 @@ pub fn reached(funnel: &Funnel, did: &[Did], (start, end): (i64, i64), columns: 
         begins && last - first <= within && (funnel.order != Order::Strict || is_alone(did, chain, first, last))
     });
     let time = |chain: &[(usize, usize)], step: usize| did[chain[step].1].time;
-    let hits = |bit: usize| did.iter().filter(move |did| did.mask & 1 << (funnel.steps.len() + bit) != 0).map(|did| did.time);
+    let hits =
+        |bit: usize| did.iter().filter(move |did| did.mask & 1 << (funnel.steps.len() + bit) != 0).map(|did| did.time);
     for (bit, exclusion) in funnel.exclude.iter().enumerate() {
         let (after, before) = (exclusion.after, exclusion.before);
         if funnel.exclusion == ExclusionRule::DropActor {
             let is_dropped = |x: i64| {
                 let open = chains.iter().any(|chain| {
-                    (after..before).contains(&chain.len()) && time(chain, chain.len() - 1) < x && x - time(chain, 0) <= within
+                    (after..before).contains(&chain.len())
+                        && time(chain, chain.len() - 1) < x
+                        && x - time(chain, 0) <= within
                 });
                 open && !chains.iter().any(|chain| chain.len() >= before && time(chain, chain.len() - 1) <= x)
             };
@@ -93,7 +96,8 @@ fn extend(funnel: &Funnel, did: &[Did], chain: &mut Vec<(usize, usize)>, chains:
     for step in steps {
         for (at, this) in did.iter().enumerate() {
             let is_new = chain.iter().all(|(_, used)| *used != at);
-            let is_later = funnel.order == Order::Any || chain.last().is_none_or(|(_, last)| did[*last].time <= this.time);
+            let is_later =
+                funnel.order == Order::Any || chain.last().is_none_or(|(_, last)| did[*last].time <= this.time);
             if is_new && is_later && this.mask & 1 << step != 0 {
                 chain.push((step, at));
                 chains.push(chain.clone());

@@ -210,6 +210,9 @@ fn seconds_of(row: &Json, column: &str) -> String {
 /// One line per row: what it is of, then its numbers. Rows of nothing are left out.
 type Lines = BTreeSet<String>;
 
+/// How many, by whom, and how long each took.
+type Counted<'a> = (u64, BTreeSet<&'a Value>, Vec<i64>);
+
 fn answered(definition: &Definition, body: &str, grouped: bool) -> Lines {
     let zone = &definition.timezone;
     let mut lines = Lines::new();
@@ -257,7 +260,7 @@ fn expected(definition: &Definition, events: &[&Event], every: Option<Period>, g
     }
     for (start, bucket) in buckets(definition, every) {
         // By group and level (or path): how many, by how many, how long.
-        let mut counted: BTreeMap<(String, String), (u64, BTreeSet<&Value>, Vec<i64>)> = BTreeMap::new();
+        let mut counted: BTreeMap<(String, String), Counted<'_>> = BTreeMap::new();
         for (actor, did) in &actors {
             for (group, what, micros) in found(&definition.body, did, bucket, by.len()) {
                 let held = counted.entry((shown(&group), what)).or_default();
@@ -294,7 +297,19 @@ fn found(body: &Body, did: &[Did], bucket: (i64, i64), columns: usize) -> Vec<(V
         }
         Body::Paths(body) => {
             let paths = paths::paths(body, did, bucket).into_iter();
-            paths.map(|(stations, group)| (group, stations.iter().map(|station| shown(std::slice::from_ref(station))).collect::<Vec<_>>().join(" → "), None)).collect()
+            paths
+                .map(|(stations, group)| {
+                    (
+                        group,
+                        stations
+                            .iter()
+                            .map(|station| shown(std::slice::from_ref(station)))
+                            .collect::<Vec<_>>()
+                            .join(" → "),
+                        None,
+                    )
+                })
+                .collect()
         }
         _ => Vec::new(),
     }
@@ -325,7 +340,8 @@ async fn every_kind_is_what_its_reference_says() {
                     parameters += if grouped { "&by=g" } else { "" };
                     let body = world.query(&definition.name, "series", &parameters).await;
                     assert!(body.contains("\"partial\":false"), "seed {seed}: {body}");
-                    let (ours, theirs) = (answered(definition, &body, grouped), expected(definition, &live, every, grouped));
+                    let (ours, theirs) =
+                        (answered(definition, &body, grouped), expected(definition, &live, every, grouped));
                     assert_eq!(ours, theirs, "seed {seed}: {parameters}\n{text}");
                     compared += ours.len();
                 }

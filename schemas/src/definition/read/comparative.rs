@@ -29,7 +29,12 @@ fn read(mut reading: Reading<'_>, hints: &Hints) -> Option<(Body, Uses)> {
     let of = reader.due("of", "the standard insight that is compared: `of: revenue`")?;
     let (of, at) = fields::text(&of.value, "`of`", reader.problems)?;
     if !is_insight_name(&of) {
-        reader.refuse(code::NAME, at, format!("`{}` is no name of an insight", fields::shown(&of)), "such as `of: revenue`");
+        reader.refuse(
+            code::NAME,
+            at,
+            format!("`{}` is no name of an insight", fields::shown(&of)),
+            "such as `of: revenue`",
+        );
         return None;
     }
     let metrics = match reader.find("metrics") {
@@ -108,9 +113,9 @@ fn compare(reader: &mut Reading<'_>, node: &Node) -> Option<Compare> {
 /// `2026-07-01..2026-07-31`, both included.
 fn days(reader: &mut Reading<'_>, entry: &Entry) -> Option<(Date, Date)> {
     let (text, at) = fields::text(&entry.value, &format!("`{}`", entry.key), reader.problems)?;
-    let ends = text.split_once("..").and_then(|(first, last)| {
-        Some((first.trim().parse::<Date>().ok()?, last.trim().parse::<Date>().ok()?))
-    });
+    let ends = text
+        .split_once("..")
+        .and_then(|(first, last)| Some((first.trim().parse::<Date>().ok()?, last.trim().parse::<Date>().ok()?)));
     match ends.filter(|(first, last)| first <= last) {
         Some(ends) => Some(ends),
         None => {

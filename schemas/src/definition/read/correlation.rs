@@ -71,12 +71,7 @@ struct Series {
     metric: Tree,
 }
 
-fn read_series(
-    mut reading: Reading<'_>,
-    hints: &Hints,
-    base: &Draft,
-    lookback_days: u32,
-) -> Option<(Body, Uses)> {
+fn read_series(mut reading: Reading<'_>, hints: &Hints, base: &Draft, lookback_days: u32) -> Option<(Body, Uses)> {
     let reader = &mut reading;
     let target = reader.due("target", "such as `target: { from: order_completed, metric: count(*) }`")?;
     let mut series = vec![read_one(reader, "target", &target.value)?];

@@ -13,7 +13,20 @@ use crate::expression::typing::Hints;
 
 pub(super) const KIND: Kinded = Kinded {
     word: "funnel",
-    keys: &["from", "where", "by", "top", "actor", "order", "within", "steps", "exclude", "exclusion", "entry", "attribution"],
+    keys: &[
+        "from",
+        "where",
+        "by",
+        "top",
+        "actor",
+        "order",
+        "within",
+        "steps",
+        "exclude",
+        "exclusion",
+        "entry",
+        "attribution",
+    ],
     daily: false,
     read,
 };

@@ -39,7 +39,9 @@ pub(super) fn parse(text: &Text<'_>, words: &[&str]) -> Result<Vec<Element>, Pro
                 continue;
             }
             _ if elements.is_empty() => {
-                return Err(wrong(at, "a pattern begins with an event").help("what is said of a gap stands between two events"));
+                return Err(
+                    wrong(at, "a pattern begins with an event").help("what is said of a gap stands between two events")
+                );
             }
             Piece::Without("*") => gap.nothing = true,
             Piece::Without(word) => {
@@ -55,14 +57,17 @@ pub(super) fn parse(text: &Text<'_>, words: &[&str]) -> Result<Vec<Element>, Pro
                 (gap.seconds_min, gap.seconds_max) = bounds(inner, &at)?;
             }
             Piece::Wrong => {
-                return Err(wrong(at, "this is no part of a pattern").help("events, `!event`, `!*` and `{0,30m}`, separated by spaces"));
+                return Err(wrong(at, "this is no part of a pattern")
+                    .help("events, `!event`, `!*` and `{0,30m}`, separated by spaces"));
             }
         }
         is_said = true;
     }
     gap.without.sort_unstable();
     if is_said {
-        return Err(wrong(text.span(), "a pattern ends with an event").help("what is said of a gap stands between two events"));
+        return Err(
+            wrong(text.span(), "a pattern ends with an event").help("what is said of a gap stands between two events")
+        );
     }
     if elements.len() < 2 || elements.len() > PATTERN_ELEMENTS_MAX {
         let message = format!("a pattern has 2 to {PATTERN_ELEMENTS_MAX} events, not {}", elements.len());
@@ -89,7 +94,8 @@ fn place(word: &str, words: &[&str], at: &Range<usize>) -> Result<usize, Problem
 /// `0,30m` → seconds at least and at most.
 fn bounds(inner: &str, at: &Range<usize>) -> Result<(u64, Option<u64>), Problem> {
     let wrong = || {
-        wrong(at.clone(), "the time between two events has two ends").help("at least, at most: `{0,30m}`, `{1m,}`, `{,1d}`")
+        wrong(at.clone(), "the time between two events has two ends")
+            .help("at least, at most: `{0,30m}`, `{1m,}`, `{,1d}`")
     };
     let (least, most) = inner.split_once(',').ok_or_else(wrong)?;
     let end = |text: &str| match text.trim() {

@@ -15,7 +15,19 @@ use crate::expression::typing::Hints;
 pub(super) const KIND: Kinded = Kinded {
     word: "event_sequence",
     keys: &[
-        "from", "where", "by", "top", "actor", "events", "pattern", "within", "start", "end", "node", "session_gap", "depth",
+        "from",
+        "where",
+        "by",
+        "top",
+        "actor",
+        "events",
+        "pattern",
+        "within",
+        "start",
+        "end",
+        "node",
+        "session_gap",
+        "depth",
         "ignore",
     ],
     daily: false,
@@ -100,7 +112,12 @@ fn read_paths(mut reading: Reading<'_>, hints: &Hints) -> Option<(Body, Uses)> {
     if let Some(entry) = reader.find("node")
         && reader.uses.by.contains(&node)
     {
-        reader.refuse(code::BREAKDOWN, entry.value.at.clone(), "paths are broken down by their own stations", "choose another column");
+        reader.refuse(
+            code::BREAKDOWN,
+            entry.value.at.clone(),
+            "paths are broken down by their own stations",
+            "choose another column",
+        );
         return None;
     }
     let session_gap_seconds = match reader.find("session_gap") {
