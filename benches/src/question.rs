@@ -239,8 +239,7 @@ impl Question {
 }
 
 impl Question {
-    /// Whether an engine can answer in a time anybody would wait for. DataFusion's windows take minutes here, and Polars
-    /// has neither funnels nor patterns.
+    /// Whether an engine is asked. Polars and DataFusion have neither funnels nor patterns.
     pub fn is_for(&self, peer: &str) -> bool {
         match self.shape {
             Shape::Steps | Shape::Matches => matches!(peer, "duckdb" | "chdb"),

@@ -42,10 +42,8 @@ impl Strategy {
                 "series and drivers are read day by day; the days' pages are streamed".to_owned()
             }
             Strategy::Recompute { function, .. } if IS_OF_ACTORS.contains(&function.as_str()) => {
-                format!(
-                    "a {} looks at the events of each actor together; the days' pages are streamed",
-                    function.replace('_', " ")
-                )
+                let word = function.replace('_', " ");
+                format!("{word}: the events of each actor are looked at together; the days' pages are streamed")
             }
             Strategy::Recompute { metric, function } => {
                 format!("`{metric}` uses {function}, which cannot be added up; the day's pages are streamed")

@@ -15,6 +15,7 @@ mod local;
 mod oracle;
 mod periods;
 mod refresh;
+mod relations;
 mod runner;
 mod system;
 mod tidy;
