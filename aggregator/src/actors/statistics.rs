@@ -8,6 +8,11 @@ use tidemill_schemas::value::Value;
 
 /// Pearson's coefficient of two series of equal length, two-pass; `None` when either is constant.
 pub fn pearson(x: &[f64], y: &[f64]) -> Option<f64> {
+    // Not by the variance: the mean of equal values may round to another one.
+    let is_constant = |values: &[f64]| values.windows(2).all(|pair| pair[0] == pair[1]);
+    if is_constant(x) || is_constant(y) {
+        return None;
+    }
     let n = x.len() as f64;
     let mean = |values: &[f64]| values.iter().sum::<f64>() / n;
     let (mx, my) = (mean(x), mean(y));

@@ -17,6 +17,9 @@ fn coefficients() {
     assert!(near(spearman(&[1.0, 2.0, 3.0, 4.0], &[1.0, 8.0, 27.0, 64.0]).unwrap(), 1.0));
     assert!(near(spearman(&[1.0, 2.0, 2.0, 3.0], &[4.0, 3.0, 3.0, 1.0]).unwrap(), -1.0));
     assert_eq!(pearson(&[1.0, 1.0, 1.0], &[1.0, 2.0, 3.0]), None, "a constant goes with nothing");
+    let thirds = [1.333_333; 59];
+    let days: Vec<f64> = (0..59).map(f64::from).collect();
+    assert_eq!(pearson(&thirds, &days), None, "a constant is one whatever its mean rounds to");
     assert_eq!(p_of_coefficient(1.0, 20), Some(0.0));
     assert_eq!(p_of_coefficient(0.5, 2), None);
 }
