@@ -3,7 +3,7 @@
 //! A day's state says what each actor did and when ([`crate::metric::trail`]); states of days merge as all states do. An
 //! answer walks the states of all the days it takes, actor by actor, in memory for one actor at a time. **Every bucket is
 //! answered on its own**, from the events in it and those that may follow or precede by definition, so that a number
-//! never depends on what else was asked for. What happens at one instant has no order but that of the definition: events
+//! never depends on what else was asked for, but for actors with too many events, of which the answer tells. What happens at one instant has no order but that of the definition: events
 //! are ordered by (time, mask), and equal ones are interchangeable.
 //!
 //! In: a definition, buckets, states. Out: rows. Pure but for the spill.
@@ -32,6 +32,9 @@ use crate::metric::GroupKey;
 use crate::spill::SharedSpill;
 
 pub use walk::ACTOR_EVENTS_MAX;
+
+/// Numbers that are counted for one answer: buckets by groups by steps.
+pub const CELLS_MAX: usize = 8 * 1024 * 1024;
 
 /// A span of local days that is answered on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +121,7 @@ pub fn reach(definition: &Definition, first: Date, last: Date) -> (Option<Date>,
 ///
 /// # Errors
 /// [`FoldError::Spill`] when states are of another definition or damaged, and the spill's own;
-/// [`FoldError::TooManyGroups`] when there is too much to tell apart.
+/// [`FoldError::TooMuch`] when there is too much to tell apart.
 pub fn answer(question: &Question<'_>, inputs: &[Content], spill: &SharedSpill) -> Result<Answer, FoldError> {
     match &question.definition.body {
         Body::Funnel(body) => funnel::answer(question, body, inputs, spill),
@@ -136,8 +139,14 @@ impl Question<'_> {
         self.by.iter().filter_map(|at| key.get(skip + at).cloned()).collect()
     }
 
-    fn too_many(&self, limit: usize) -> FoldError {
-        FoldError::TooManyGroups { insight: self.definition.name.clone(), limit }
+    fn too_much(&self, what: &'static str, limit: usize) -> FoldError {
+        FoldError::TooMuch { insight: self.definition.name.clone(), what, limit }
+    }
+
+    /// How many numbers a bucket and group of an answer take altogether, `each` of them.
+    fn cells(&self, groups: usize, each: usize) -> Result<usize, FoldError> {
+        let cells = self.buckets.len().saturating_mul(groups).saturating_mul(each);
+        if cells > CELLS_MAX { Err(self.too_much("numbers", CELLS_MAX)) } else { Ok(cells) }
     }
 
     /// The notes an answer has because of actors with too many events.
@@ -151,6 +160,11 @@ impl Question<'_> {
             "{count}{who} more than {ACTOR_EVENTS_MAX} events in this range; only {their} first ones are looked at"
         )]
     }
+}
+
+/// Names of columns.
+pub(crate) fn named(columns: &[&str]) -> Vec<String> {
+    columns.iter().map(|column| (*column).to_owned()).collect()
 }
 
 /// Microseconds of a definition's seconds.
@@ -190,7 +204,10 @@ fn listed(groups: &[GroupKey], ranked: &[u64], top: usize) -> Vec<(Group, Vec<u3
     if !rest.is_empty() {
         rows.push((Group::Other, rest));
     }
-    rows.extend(null.into_iter().map(|at| (Group::Key(groups[at as usize].clone()), vec![at])));
+    // It is one row, whether events had it or actors have no event to take it from.
+    if let Some(first) = null.first() {
+        rows.push((Group::Key(groups[*first as usize].clone()), null));
+    }
     rows
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use tidemill_schemas::calendar::{self, Date, WeekStart, Zone};
 use tidemill_schemas::definition::actors::{DriversTarget, Selection};
-use tidemill_schemas::definition::{Body, Definition, From};
+use tidemill_schemas::definition::{Body, Definition};
 use tidemill_schemas::expression::{Column, Comparison, Expr, Read};
 use tidemill_schemas::metric::Metric;
 use tidemill_schemas::value::{Type, Value};
@@ -243,7 +243,7 @@ fn filter(definition: &Definition) -> Option<Expr> {
             if let Body::Paths(paths) = body
                 && !paths.ignore.is_empty()
             {
-                parts.push(Expr::Not(Box::new(named(&paths.ignore))));
+                parts.push(Expr::Not(Box::new(Expr::named(&paths.ignore))));
             }
             let selections = body.selections();
             let is_any = selections.iter().any(|selection| selection.filter.is_some());
@@ -253,37 +253,22 @@ fn filter(definition: &Definition) -> Option<Expr> {
             }
         }
     }
-    if parts.len() > 1 { Some(Expr::And(parts)) } else { parts.pop() }
+    Expr::all(parts)
 }
 
-/// A selection as one condition.
+/// A selection as a condition that is there even if it asks nothing.
 fn selected(selection: &Selection) -> Expr {
-    let names = match &selection.from {
-        From::All => None,
-        From::Names(names) => Some(named(names)),
-    };
-    let mut parts: Vec<Expr> = names.into_iter().chain(selection.filter.clone()).collect();
-    match parts.len() {
-        0 => Expr::Literal(Value::Bool(true)),
-        1 => parts.remove(0),
-        _ => Expr::And(parts),
-    }
-}
-
-/// `name in (…)`.
-fn named(names: &[String]) -> Expr {
-    let read = Expr::Read(Read { column: Column::Name, at: Some(Type::Text) });
-    Expr::In(Box::new(read), names.iter().cloned().map(Value::Text).collect())
+    selection.condition().unwrap_or(Expr::Literal(Value::Bool(true)))
 }
 
 /// `name in (…) and source = …`.
 fn base(names: Option<&[String]>, source: Option<&str>) -> Option<Expr> {
     let mut parts = Vec::new();
-    parts.extend(names.map(named));
+    parts.extend(names.map(Expr::named));
     if let Some(source) = source {
-        let read = |column| Box::new(Expr::Read(Read { column, at: Some(Type::Text) }));
+        let read = Box::new(Expr::Read(Read { column: Column::Source, at: Some(Type::Text) }));
         let source = Box::new(Expr::Literal(Value::Text(source.to_owned())));
-        parts.push(Expr::Compare(Comparison::Eq, read(Column::Source), source));
+        parts.push(Expr::Compare(Comparison::Eq, read, source));
     }
-    if parts.len() > 1 { Some(Expr::And(parts)) } else { parts.pop() }
+    Expr::all(parts)
 }

@@ -7,13 +7,13 @@ use tidemill_schemas::metric::RATIO_SCALE;
 use tidemill_schemas::value::Value;
 
 use crate::actors::statistics::{p_of_coefficient, pearson, real, rounded, spearman};
-use crate::actors::{Answer, Row};
+use crate::actors::{Answer, Row, named};
 use crate::dispatch::apart;
 
 /// The coefficients of every series against the target, for each lag: the target of a day with the series so many days
 /// before. `days`: whole days, ascending, with a value per series; pairs with a null are left out.
 pub fn correlate(correlation: &Correlation, days: &[(Date, Vec<Value>)]) -> Answer {
-    let columns = ["name", "lag", "n", "pearson", "spearman", "p"].map(str::to_owned).to_vec();
+    let columns = named(&["name", "lag", "n", "pearson", "spearman", "p"]);
     let mut rows = Vec::new();
     for (at, series) in correlation.series.iter().enumerate().skip(1) {
         for lag in 0..=correlation.lag_days_max {

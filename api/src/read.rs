@@ -16,7 +16,11 @@ mod representation;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tidemill_aggregator::actors::Answer;
+use tidemill_aggregator::definition_store::Held;
+use tidemill_aggregator::range::PeriodRows;
 use tidemill_schemas::definition::Body;
+use tidemill_schemas::snapshot::Completeness;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::Api;
@@ -127,44 +131,17 @@ async fn answer(
         _ => days::newest(&api.context, &caller.tenant, &held).await?,
     };
     let ask = Ask::of(query, definition, newest, api.context.clock.now())?;
-    let (mut answered, mut completeness) = match &definition.body {
-        Body::Standard(_) => {
-            let mut days = Days::load(&api.context, &caller.tenant, &held, &ask).await?;
-            let completeness = std::mem::take(&mut days.completeness);
-            (Answered::Days(days), completeness)
-        }
-        Body::Correlation(body) => {
-            let found = correlation::answer(&api.context, &caller.tenant, &held, &ask, body).await?;
-            (Answered::Rows(found.0), found.1)
-        }
-        Body::Comparative(body) => {
-            let found = comparison::answer(api, &caller.tenant, &held, &ask, body).await?;
-            (Answered::Rows(found.0), found.1)
-        }
-        _ => {
-            let found = actors::answer(&api.context, &caller.tenant, &held, &ask).await?;
-            (Answered::Rows(found.0), found.1)
-        }
-    };
+    let (answered, mut completeness) = found(api, &caller, &held, &ask).await?;
     completeness.reasons.extend(reason);
     if ask.refuse_partial && completeness.partial {
         return Err(Problem::partial(serde_json::json!(completeness)));
     }
-    if let Answered::Rows(rows) = &mut answered
-        && is_digest
-    {
-        *rows = headline::of(definition, ask.first, rows);
-    }
-    let json = match &mut answered {
-        Answered::Days(days) => {
-            days.completeness = completeness;
-            answer::body(&held, &ask, days)
+    let (json, columns) = match answered {
+        Answered::Days(rows) => (answer::body(&held, &ask, &Days { rows, completeness }), None),
+        Answered::Rows(rows) => {
+            let rows = if is_digest { headline::of(definition, ask.first, &rows) } else { rows };
+            (answer::of_answer(&held, &ask, &rows, &completeness), Some(rows.columns))
         }
-        Answered::Rows(rows) => answer::of_answer(&held, &ask, rows, &completeness),
-    };
-    let columns = match &answered {
-        Answered::Days(_) => None,
-        Answered::Rows(rows) => Some(rows.columns.clone()),
     };
     let (body, mut told) = form.body(json, definition, &ask, columns)?;
     let etag = format!("\"{:032x}\"", xxh3_128(&body));
@@ -180,8 +157,23 @@ async fn answer(
 
 /// What a read found.
 enum Answered {
-    Days(Days),
-    Rows(tidemill_aggregator::actors::Answer),
+    Days(Vec<PeriodRows>),
+    Rows(Answer),
+}
+
+/// What answers a question, by the kind of insight, and how complete it is.
+async fn found(api: &Api, caller: &Caller, held: &Held, ask: &Ask) -> Result<(Answered, Completeness), Problem> {
+    let (context, tenant) = (&api.context, &caller.tenant);
+    let (rows, completeness) = match &held.applied.definition.body {
+        Body::Standard(_) => {
+            let Days { rows, completeness } = Days::load(context, tenant, held, ask).await?;
+            return Ok((Answered::Days(rows), completeness));
+        }
+        Body::Correlation(body) => correlation::answer(context, tenant, held, ask, body).await?,
+        Body::Comparative(body) => comparison::answer(api, tenant, held, ask, body).await?,
+        _ => actors::answer(context, tenant, held, ask).await?,
+    };
+    Ok((Answered::Rows(rows), completeness))
 }
 
 /// Whether a tag of `If-None-Match` is this one; a proxy that compressed an answer has made its tag a weak one.

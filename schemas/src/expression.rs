@@ -148,6 +148,17 @@ pub enum Expr {
 }
 
 impl Expr {
+    /// `name in (…)`.
+    pub fn named(names: &[String]) -> Expr {
+        let name = Expr::Read(Read { column: Column::Name, at: Some(Type::Text) });
+        Expr::In(Box::new(name), names.iter().cloned().map(Value::Text).collect())
+    }
+
+    /// All of these; `None`: there are none.
+    pub fn all(mut parts: Vec<Expr>) -> Option<Expr> {
+        if parts.len() > 1 { Some(Expr::And(parts)) } else { parts.pop() }
+    }
+
     /// The expression's type; `None` for the constant null and for a read of any type.
     pub fn type_of(&self) -> Option<Type> {
         match self {

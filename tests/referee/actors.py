@@ -19,6 +19,7 @@ import random
 import subprocess
 import sys
 import tempfile
+from datetime import datetime, timezone
 from pathlib import Path
 
 from chdb import session
@@ -135,8 +136,6 @@ def write(events, path):
 
 
 def stamp(seconds):
-    from datetime import datetime, timezone
-
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -212,13 +211,12 @@ def cohorts(project, clickhouse, compared):
         ours = {(row["cohort"][:10], row["size"], row["offset"]): row["actors"] for row in rows}
         local = f"toDate(toDateTime(t, 'UTC'), '{zone}')"
         bucket = {"day": local, "week": f"toStartOfWeek({local}, 0)", "month": f"toStartOfMonth({local})"}[every]
-        number = {"day": "toRelativeDayNum({0})", "week": "intDiv(toRelativeDayNum({0}), 7)", "month": "toRelativeMonthNum({0})"}[every]
         born = f"SELECT DISTINCT actor, {bucket} AS c FROM ev WHERE name = 'a'"
         if mode == "first_time":
             born = f"SELECT actor, min(c) AS c FROM ({born}) GROUP BY actor"
         back = f"SELECT DISTINCT actor, {bucket} AS r FROM ev WHERE name = 'b'"
-        # Between two starts of buckets lie whole buckets.
-        apart = f"{number.format('r')} - {number.format('c')}" if every != "week" else "intDiv(dateDiff('day', c, r), 7)"
+        days = "dateDiff('day', c, r)"
+        apart = {"day": days, "week": f"intDiv({days}, 7)", "month": "dateDiff('month', c, r)"}[every]
         hit = "apart = k" if measure == "on" else f"apart >= k AND apart < {PERIODS}"
         cells = clickhouse.ask(
             f"WITH born AS ({born}), back AS ({back}), sizes AS (SELECT c, count() AS size FROM born GROUP BY c), "
@@ -253,8 +251,6 @@ def history(tidemill, home, path, clickhouse, compared):
     """Commits, and what was written together, of a real history."""
     opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
     events = [json.loads(line) for line in opened]
-    from datetime import datetime
-
     loaded = [
         {
             "source": event.get("source", "git"),

@@ -11,13 +11,11 @@ use tidemill_schemas::definition::actors::{Cohort, CohortMeasure, CohortMode};
 use tidemill_schemas::snapshot::Group;
 use tidemill_schemas::value::Value;
 
-use super::paths::named;
 use super::walk::{Tagged, Trails};
-use super::{Answer, Question, Row, bucket, end_of, listed, number, share};
+use super::{Answer, Question, Row, bucket, end_of, listed, named, number, share};
 use crate::content::Content;
 use crate::fold::FoldError;
 use crate::metric::trail::Presence;
-use crate::range::READ_GROUPS_MAX;
 
 const BORN: u8 = 1;
 const RETURNS: u8 = 2;
@@ -33,8 +31,7 @@ struct Counted {
 pub(super) fn answer(question: &Question<'_>, cohort: &Cohort, inputs: &[Content]) -> Result<Answer, FoldError> {
     let definition = question.definition;
     let grouped = !definition.by.is_empty();
-    let trails = Trails::<Presence>::load(inputs, grouped, READ_GROUPS_MAX, |key| question.kept(&key, 0))?;
-    let trails = trails.ok_or_else(|| question.too_many(READ_GROUPS_MAX))?;
+    let trails = Trails::<Presence>::load(question, inputs, grouped, |key| question.kept(&key, 0))?;
     let number_of = |date| bucket::of(cohort.every, date, definition.week_start);
     let range = number_of(question.first)..=number_of(question.last);
     let mut cohorts: BTreeMap<(i32, u32), Counted> = BTreeMap::new();

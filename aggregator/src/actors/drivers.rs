@@ -9,18 +9,18 @@
 
 use std::collections::BTreeSet;
 
+use tidemill_schemas::calendar::Period;
 use tidemill_schemas::definition::actors::{Drivers, DriversTarget};
+use tidemill_schemas::expression::Column;
 use tidemill_schemas::value::Value;
 
-use super::paths::named;
 use super::statistics::{FourFold, false_discovery, rounded};
 use super::walk::{Tagged, Trails};
-use super::{Answer, Question, Row, bucket, end_of, number};
+use super::{Answer, Question, Row, bucket, end_of, named, number};
 use crate::content::Content;
 use crate::fold::FoldError;
 use crate::metric::GroupKey;
 use crate::metric::trail::Presence;
-use crate::range::READ_GROUPS_MAX;
 
 /// Drivers listed that go with the target, and as many that go against it.
 const LISTED_MAX: usize = 10;
@@ -35,8 +35,7 @@ const SKEW_MAX: u64 = 10;
 
 /// Rows of drivers.
 pub(super) fn answer(question: &Question<'_>, drivers: &Drivers, inputs: &[Content]) -> Result<Answer, FoldError> {
-    let trails = Trails::<Presence>::load(inputs, true, READ_GROUPS_MAX, |key| key)?;
-    let trails = trails.ok_or_else(|| question.too_many(READ_GROUPS_MAX))?;
+    let trails = Trails::<Presence>::load(question, inputs, true, |key| key)?;
     let candidates = Candidates::of(&trails.groups);
     let target = Target::of(question, drivers);
     let mut with = vec![[0u64; 2]; candidates.values.len()];
@@ -133,7 +132,7 @@ impl Candidates {
             other => other.write_json(&mut text),
         }
         match drivers.candidates.as_slice() {
-            [tidemill_schemas::expression::Column::Name] => text,
+            [Column::Name] => text,
             columns => format!("{} = {text}", columns[*column].name()),
         }
     }
@@ -142,7 +141,7 @@ impl Candidates {
 /// What is asked of an actor.
 enum Target<'a> {
     Event,
-    Return { question: &'a Question<'a>, every: tidemill_schemas::calendar::Period, offset: i32 },
+    Return { question: &'a Question<'a>, every: Period, offset: i32 },
 }
 
 impl<'a> Target<'a> {

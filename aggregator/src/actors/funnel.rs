@@ -15,13 +15,11 @@ use tidemill_schemas::definition::actors::{Funnel, Order};
 use tidemill_schemas::value::Value;
 
 use super::lasting::{Durations, Measured};
-use super::paths::named;
 use super::walk::Trails;
-use super::{Answer, Bucket, Question, Row, listed, number, share};
+use super::{Answer, Bucket, Question, Row, listed, named, number, share};
 use crate::content::Content;
 use crate::fold::FoldError;
 use crate::metric::trail::Moment;
-use crate::range::READ_GROUPS_MAX;
 use crate::spill::SharedSpill;
 use attempt::{Event, Rules};
 
@@ -34,10 +32,9 @@ pub(super) fn answer(
 ) -> Result<Answer, FoldError> {
     let grouped = !question.definition.by.is_empty();
     let key = |key| question.kept(&key, 0);
-    let trails = Trails::<Moment>::load(inputs, grouped, READ_GROUPS_MAX, key)?;
-    let trails = trails.ok_or_else(|| question.too_many(READ_GROUPS_MAX))?;
+    let trails = Trails::<Moment>::load(question, inputs, grouped, key)?;
     let rules = Rules::new(funnel);
-    let mut counted = Counted::new(question, trails.groups.len(), funnel.steps.len(), spill);
+    let mut counted = Counted::new(question, trails.groups.len(), funnel.steps.len(), spill)?;
     let mut events: Vec<Event> = Vec::new();
     let capped = trails.walk(|moments| {
         events.clear();
@@ -91,11 +88,11 @@ struct Counted {
 }
 
 impl Counted {
-    fn new(question: &Question<'_>, groups: usize, steps: usize, spill: &SharedSpill) -> Counted {
+    fn new(question: &Question<'_>, groups: usize, steps: usize, spill: &SharedSpill) -> Result<Counted, FoldError> {
         // Who has no value counts under a group that is in no state.
         let groups = groups + 1;
-        let levels = vec![0; question.buckets.len() * groups * steps];
-        Counted { levels, durations: Durations::new(spill), steps, groups }
+        let levels = vec![0; question.cells(groups, steps)?];
+        Ok(Counted { levels, durations: Durations::new(spill), steps, groups })
     }
 
     /// Takes in one actor's events, in order.
@@ -153,7 +150,7 @@ impl Rows<'_> {
             [] => vec![(None, (0..self.groups as u32).collect())],
             _ => {
                 let top = self.question.definition.top as usize;
-                let rows = merged_null(listed(&keys, &ranked, top));
+                let rows = listed(&keys, &ranked, top);
                 rows.into_iter().map(|(group, made_of)| (Some(group), made_of)).collect::<Vec<_>>()
             }
         };
@@ -194,18 +191,4 @@ impl Rows<'_> {
             _ => self.funnel.steps[level].name.clone(),
         }
     }
-}
-
-/// The group that is null in every column is one row, whether events had it or actors have no event to take it from.
-fn merged_null(
-    rows: Vec<(tidemill_schemas::snapshot::Group, Vec<u32>)>,
-) -> Vec<(tidemill_schemas::snapshot::Group, Vec<u32>)> {
-    let mut merged: Vec<(tidemill_schemas::snapshot::Group, Vec<u32>)> = Vec::with_capacity(rows.len());
-    for (group, made_of) in rows {
-        match merged.iter_mut().find(|(held, _)| *held == group) {
-            Some((_, held)) => held.extend(made_of),
-            None => merged.push((group, made_of)),
-        }
-    }
-    merged
 }

@@ -13,12 +13,11 @@ use tidemill_schemas::snapshot::Group;
 use tidemill_schemas::value::Value;
 
 use super::walk::{Tagged, Trails};
-use super::{Answer, Question, Row, micros, number};
+use super::{Answer, Question, Row, micros, named, number};
 use crate::content::Content;
 use crate::fold::FoldError;
 use crate::metric::GroupKey;
 use crate::metric::trail::Moment;
-use crate::range::READ_GROUPS_MAX;
 
 /// Different paths of one answer.
 pub const PATHS_MAX: usize = 1_000_000;
@@ -44,8 +43,7 @@ pub(super) fn answer(question: &Question<'_>, paths: &Paths, inputs: &[Content])
         let station = key.first().cloned().unwrap_or(Value::Null);
         std::iter::once(station).chain(question.kept(&key, 1)).collect()
     };
-    let trails = Trails::<Moment>::load(inputs, true, READ_GROUPS_MAX, key)?;
-    let trails = trails.ok_or_else(|| question.too_many(READ_GROUPS_MAX))?;
+    let trails = Trails::<Moment>::load(question, inputs, true, key)?;
     let places = Places::of(&trails.groups);
     let finder = Finder { question, paths, places: &places };
     let mut taken: HashMap<Way, Taken> = HashMap::new();
@@ -63,7 +61,7 @@ pub(super) fn answer(question: &Question<'_>, paths: &Paths, inputs: &[Content])
         if is_too_many { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     });
     let capped = match capped {
-        Err(_) if is_too_many => return Err(question.too_many(PATHS_MAX)),
+        Err(_) if is_too_many => return Err(question.too_much("different paths", PATHS_MAX)),
         other => other?,
     };
     let top = top(&taken, question.definition.top as usize);
@@ -85,10 +83,6 @@ pub(super) fn answer(question: &Question<'_>, paths: &Paths, inputs: &[Content])
     }
     let rows = rows(question, &places, taken, &top, &others);
     Ok(Answer { time: "time", columns: named(&["path", "count", "actors"]), rows, notes: question.notes(capped) })
-}
-
-pub(super) fn named(columns: &[&str]) -> Vec<String> {
-    columns.iter().map(|column| (*column).to_owned()).collect()
 }
 
 /// The station and the breakdown of each group of the states.

@@ -14,11 +14,10 @@ use tidemill_schemas::definition::actors::{Gap, Pattern};
 
 use super::lasting::Durations;
 use super::walk::Trails;
-use super::{Answer, Question, Row, listed, micros, number};
+use super::{Answer, Question, Row, listed, micros, named, number};
 use crate::content::Content;
 use crate::fold::FoldError;
 use crate::metric::trail::Moment;
-use crate::range::READ_GROUPS_MAX;
 use crate::spill::SharedSpill;
 
 /// A match: the time of each element, and the group of the first.
@@ -36,11 +35,10 @@ pub(super) fn answer(
     spill: &SharedSpill,
 ) -> Result<Answer, FoldError> {
     let grouped = !question.definition.by.is_empty();
-    let trails = Trails::<Moment>::load(inputs, grouped, READ_GROUPS_MAX, |key| question.kept(&key, 0))?;
-    let trails = trails.ok_or_else(|| question.too_many(READ_GROUPS_MAX))?;
+    let trails = Trails::<Moment>::load(question, inputs, grouped, |key| question.kept(&key, 0))?;
     let rules = Rules::new(pattern);
     let (groups, gaps) = (trails.groups.len(), pattern.elements.len());
-    let cells = question.buckets.len() * groups;
+    let cells = question.cells(groups, gaps)? / gaps;
     let (mut matches, mut actors) = (vec![0u64; cells], vec![0u64; cells]);
     // By cell: from first to last, then of each gap.
     let mut durations = Durations::new(spill);
@@ -106,7 +104,7 @@ pub(super) fn answer(
 
 /// The columns; of patterns of more than two elements also the median time to each, from the one before.
 fn columns(pattern: &Pattern) -> Vec<String> {
-    let mut columns: Vec<String> = ["matches", "actors", "median_seconds", "mean_seconds"].map(str::to_owned).to_vec();
+    let mut columns = named(&["matches", "actors", "median_seconds", "mean_seconds"]);
     if pattern.elements.len() > 2 {
         for (nth, element) in pattern.elements.iter().enumerate().skip(1) {
             columns.push(format!("median_seconds_{}_{}", nth + 1, pattern.events[element.event].name));

@@ -9,10 +9,13 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::io;
 
+use super::Question;
 use crate::content::Content;
+use crate::fold::FoldError;
 use crate::metric::sorted::{Cursor, Entry, Sorted, buffer_bytes};
 use crate::metric::trail::{Moment, Presence};
 use crate::metric::{GroupKey, State};
+use crate::range::READ_GROUPS_MAX;
 use crate::states::open;
 
 /// Events of one actor that one answer looks at: the first ones.
@@ -79,12 +82,16 @@ pub(super) struct Trails<E> {
 impl<E: Followed> Trails<E> {
     /// The trails of states. `grouped`: whether the states have groups; `key` makes of a group's key the one that is
     /// wanted.
+    ///
+    /// # Errors
+    /// [`FoldError::TooMuch`]; [`FoldError::Spill`] when the states are of another definition or damaged, and the
+    /// spill's own.
     pub fn load(
+        question: &Question<'_>,
         inputs: &[Content],
         grouped: bool,
-        groups_max: usize,
         key: impl Fn(GroupKey) -> GroupKey,
-    ) -> io::Result<Option<Trails<E>>> {
+    ) -> Result<Trails<E>, FoldError> {
         let damaged = || io::Error::new(io::ErrorKind::InvalidData, "states of another definition");
         let mut numbers: BTreeMap<GroupKey, u32> = BTreeMap::new();
         let mut sets = Vec::new();
@@ -99,8 +106,8 @@ impl<E: Followed> Trails<E> {
             while let Some((found, cell)) = groups.next_group()? {
                 let next = numbers.len() as u32;
                 let number = *numbers.entry(key(found)).or_insert(next);
-                if numbers.len() > groups_max {
-                    return Ok(None);
+                if numbers.len() > READ_GROUPS_MAX {
+                    return Err(question.too_much("groups", READ_GROUPS_MAX));
                 }
                 let state = cell.states.into_iter().next().ok_or_else(damaged)?;
                 sets.push((number, E::of(state).ok_or_else(damaged)?));
@@ -111,7 +118,7 @@ impl<E: Followed> Trails<E> {
             places[*number as usize] = place as u32;
         }
         sets.iter_mut().for_each(|(group, _)| *group = places[*group as usize]);
-        Ok(Some(Trails { groups: numbers.into_keys().collect(), sets }))
+        Ok(Trails { groups: numbers.into_keys().collect(), sets })
     }
 
     /// Calls `visit` with everything kept of each actor, in order. Returns how many actors had more than

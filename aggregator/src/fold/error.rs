@@ -58,6 +58,19 @@ pub enum FoldError {
     /// TM0407.
     #[error("temporary storage failed: {0}; free some space and try again")]
     Spill(#[from] io::Error),
+    /// TM0408.
+    #[error(
+        "an answer of `{insight}` takes more than {limit} {what}; ask for a shorter range, longer periods, or a breakdown \
+         with fewer values"
+    )]
+    TooMuch {
+        /// The insight.
+        insight: String,
+        /// Of what, in the plural.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
 }
 
 impl From<crate::states::StatesError> for FoldError {
@@ -77,6 +90,7 @@ impl FoldError {
             FoldError::DayFinished { .. } => "TM0405",
             FoldError::Totals { .. } => "TM0406",
             FoldError::Spill(_) => "TM0407",
+            FoldError::TooMuch { .. } => "TM0408",
         }
     }
 

@@ -96,7 +96,7 @@ pub async fn answer(
     });
     let answered = answered.await.map_err(|why| Problem::internal(&why))?;
     let answer = answered.map_err(|why| match &why {
-        FoldError::TooManyGroups { .. } => Problem::parameter(why.to_string()),
+        FoldError::TooMuch { .. } => Problem::parameter(why.to_string()),
         _ => Problem::internal(&why),
     })?;
     completeness.reasons.extend(answer.notes.iter().cloned());

@@ -272,8 +272,12 @@ pub enum DriversTarget {
 }
 
 impl Selection {
-    /// Every event.
-    pub fn all() -> Selection {
-        Selection { from: From::All, filter: None }
+    /// As one condition; `None`: every event.
+    pub fn condition(&self) -> Option<Expr> {
+        let names = match &self.from {
+            From::All => None,
+            From::Names(names) => Some(Expr::named(names)),
+        };
+        Expr::all(names.into_iter().chain(self.filter.clone()).collect())
     }
 }

@@ -5,8 +5,9 @@
 //! what a pass with one slot per step gets wrong where events of one instant can be several steps.
 //!
 //! An event of an exclusion (a, b) at an instant x lies between step a and step b of a chain iff tₐ < x < t_b; of a
-//! chain that ends between a and b, iff it lies before its last event. With `end_attempt` chains that have such an event don't count. With `drop_actor` the actor is out of the bucket when at
-//! any such x it has an open chain of a to b − 1 events, and has not reached b before or at x.
+//! chain that ends between a and b, iff it lies before its last event. With `end_attempt` chains that have such an event
+//! don't count. With `drop_actor` the actor is out of the bucket when at any such x it has an open chain of a to b − 1
+//! events, and has not reached b before or at x.
 
 use super::attempt::{Event, Found, NO_GROUP, Rules};
 use super::matching::{Matching, group_of};

@@ -10,11 +10,10 @@ use crate::definition::diagnostic::{Problem, code};
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::relations::{CORRELATION_DAYS_MIN, Correlation, LAG_DAYS_MAX, Method};
 use crate::definition::standard::Uses;
-use crate::definition::{BREAKDOWN_COLUMNS_MAX, Body, METRICS_MAX, duration, fields};
+use crate::definition::{BREAKDOWN_COLUMNS_MAX, Body, From, METRICS_MAX, duration, fields};
 use crate::expression::typing::Hints;
-use crate::expression::{Column, Expr, Read};
+use crate::expression::{Column, Expr};
 use crate::metric::Metric;
-use crate::value::{Type, Value};
 
 pub(super) const KIND: Kinded = Kinded {
     word: "correlation",
@@ -98,13 +97,8 @@ fn read_series(mut reading: Reading<'_>, hints: &Hints, base: &Draft, lookback_d
     let settled = reading.settle(hints)?;
     let metric = |series: &Series| {
         let (function, filter) = settled.metric(series.metric)?;
-        let on = settled.selection(&series.from);
-        let names = match &on.from {
-            super::super::From::All => None,
-            super::super::From::Names(names) => Some(named(names)),
-        };
-        let mut parts: Vec<Expr> = names.into_iter().chain(on.filter).chain(filter).collect();
-        let filter = if parts.len() > 1 { Some(Expr::And(parts)) } else { parts.pop() };
+        let on = settled.selection(&series.from).condition();
+        let filter = Expr::all(on.into_iter().chain(filter).collect());
         Some(Metric { name: series.name.clone(), function, filter })
     };
     let body = Correlation {
@@ -115,12 +109,6 @@ fn read_series(mut reading: Reading<'_>, hints: &Hints, base: &Draft, lookback_d
         lag_days_max,
     };
     Some((Body::Correlation(body), settled.uses))
-}
-
-/// `name in (…)`.
-fn named(names: &[String]) -> Expr {
-    let read = Box::new(Expr::Read(Read { column: Column::Name, at: Some(Type::Text) }));
-    Expr::In(read, names.iter().cloned().map(Value::Text).collect())
 }
 
 fn read_one(reader: &mut Reading<'_>, name: &str, node: &Node) -> Option<Series> {
@@ -139,7 +127,7 @@ fn read_one(reader: &mut Reading<'_>, name: &str, node: &Node) -> Option<Series>
     let find = |key: &str| entries.iter().find(|entry| entry.key == key);
     let from = match find("from") {
         Some(entry) => reader.names(&entry.value)?,
-        None => super::super::From::All,
+        None => From::All,
     };
     let filter = find("where").map(|entry| reader.condition(&entry.value, "`where`"));
     let metric = reader.metric(&metric.value, &what);
