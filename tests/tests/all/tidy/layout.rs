@@ -3,16 +3,18 @@
 use super::repository::{File, complain, files};
 
 /// Crate (by folder) → our crates it may depend on, dev-dependencies included.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("schemas", &[]),
     ("infra/ports", &["schemas"]),
     ("infra/local", &["schemas", "ports"]),
+    ("infra/aws", &["schemas", "ports"]),
+    ("infra/lambda", &["schemas", "ports", "aws", "ingest", "aggregator", "rollups", "api"]),
     ("ingest", &["schemas", "ports"]),
     ("aggregator", &["schemas", "ports", "ingest"]),
     ("rollups", &["schemas", "ports", "ingest", "aggregator"]),
     ("api", &["schemas", "ports", "ingest", "aggregator", "rollups"]),
-    ("cli", &["schemas", "ports", "local", "ingest", "aggregator", "rollups", "api"]),
-    ("tests", &["schemas", "ports", "local", "ingest", "aggregator", "rollups", "api", "cli"]),
+    ("cli", &["schemas", "ports", "local", "aws", "ingest", "aggregator", "rollups", "api"]),
+    ("tests", &["schemas", "ports", "local", "aws", "lambda", "ingest", "aggregator", "rollups", "api", "cli"]),
     ("benches", &["schemas", "ports", "local", "ingest", "aggregator", "rollups", "api", "tests"]),
     ("ci", &[]),
 ];

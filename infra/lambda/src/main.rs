@@ -1,0 +1,3 @@
+//! The handlers as AWS Lambda functions.
+
+fn main() {}
