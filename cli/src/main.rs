@@ -5,6 +5,8 @@
 
 mod bucket;
 mod client;
+#[cfg(feature = "aws")]
+mod cloud;
 mod commands;
 mod convert;
 mod definitions;
