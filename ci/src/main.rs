@@ -5,8 +5,11 @@
 //! is built in a moment, and knows nothing of tidemill but the command line its users have.
 
 mod actors;
+mod cdk;
 mod demo;
+mod deploy;
 mod history;
+mod ministack;
 mod peers;
 mod python;
 mod s3;
@@ -18,7 +21,7 @@ use std::process::ExitCode;
 use step::{Outcome, Place, Step, cargo};
 
 /// Every step, in order.
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 17] = [
     Step { name: "fmt", about: "formatting", run: |place| cargo(place, &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
@@ -62,6 +65,16 @@ const STEPS: [Step; 15] = [
         run: actors::run,
     },
     Step { name: "s3", about: "history imported from a bucket, by a build with the feature `s3`", run: s3::run },
+    Step {
+        name: "cdk",
+        about: "the stack's templates: synthesised, asserted, compared with what is committed, linted",
+        run: cdk::run_all,
+    },
+    Step {
+        name: "deploy",
+        about: "`tidemill deploy` and `destroy` against an account on this machine",
+        run: deploy::run,
+    },
 ];
 
 fn main() -> ExitCode {

@@ -115,6 +115,8 @@ pub fn failure(trouble: Trouble) -> Failure {
         )),
         Trouble::Absent { .. } => Failure::input("TM0941", message)
             .help("check --stack and --region; `tidemill deploy` makes one"),
+        Trouble::Foreign { .. } => Failure::input("TM0947", message)
+            .help("it was made from another template, and tidemill leaves it alone: choose another --stack"),
         Trouble::Bucket { .. } => Failure::failed("TM0942", message).help("run this again; it goes on where it ended"),
     }
 }

@@ -19,6 +19,7 @@ fn every_trouble_has_a_code_of_its_own_and_a_next_step() {
         Trouble::Unreachable { service: "STS", why: why.clone() },
         Trouble::Service { service: "STS", why: why.clone() },
         Trouble::Stuck { stack: stack.clone(), status },
+        Trouble::Foreign { stack: stack.clone() },
         Trouble::Absent { stack },
         Trouble::Bucket { bucket: text("b"), why },
     ];

@@ -153,7 +153,7 @@ mod on {
     async fn ready(cloud: &Cloud, name: &str) -> Result<Option<Stack>, Failure> {
         let stack = cloud.stack(name).await.map_err(cloud::failure)?;
         if let Some(stack) = &stack {
-            changeable(name, &stack.status).map_err(cloud::failure)?;
+            changeable(stack).map_err(cloud::failure)?;
         }
         Ok(stack)
     }

@@ -45,7 +45,7 @@ mod on {
 #[cfg(feature = "aws")]
 mod on {
     use tidemill_aws::stack::choices::check_name;
-    use tidemill_aws::stack::status::{Phase, phase};
+    use tidemill_aws::stack::status::{Phase, phase, removable};
     use tidemill_aws::stack::{Cloud, Resource, Stack, Trouble, artifacts_name, bucket, template};
 
     use super::{Destroy, Failure, Session};
@@ -69,11 +69,7 @@ mod on {
         show(&cloud, terminal, [stack.as_ref(), artifacts.as_ref()], destroy.keep_data).await?;
         destroy.agree(terminal)?;
         if let Some(stack) = &stack {
-            if destroy.keep_data && phase(&stack.status) == Phase::Ready {
-                reduce(&cloud, terminal, stack, template::kept).await?;
-            } else {
-                take_away(&cloud, terminal, stack, destroy.keep_data).await?;
-            }
+            if destroy.keep_data { reduce(&cloud, terminal, stack).await? } else { take_away(&cloud, terminal, stack).await? }
         }
         if let Some(artifacts) = &artifacts {
             empty(&cloud, terminal, artifacts).await?;
@@ -114,13 +110,8 @@ mod on {
     /// A stack that can be removed, if there is one.
     async fn there(cloud: &Cloud, name: &str) -> Result<Option<Stack>, Failure> {
         let Some(stack) = cloud.stack(name).await.map_err(cloud::failure)? else { return Ok(None) };
-        let (name, status) = (name.to_owned(), stack.status.clone());
-        match phase(&status) {
-            Phase::Busy => Err(cloud::failure(Trouble::Busy { stack: name, status })),
-            Phase::Stuck => Err(cloud::failure(Trouble::Stuck { stack: name, status })),
-            Phase::Gone => Ok(None),
-            Phase::Ready | Phase::Planned | Phase::HalfMade => Ok(Some(stack)),
-        }
+        let phase = removable(&stack).map_err(cloud::failure)?;
+        Ok((phase != Phase::Gone).then_some(stack))
     }
 
     /// Shows what goes and what stays.
@@ -162,35 +153,45 @@ mod on {
         template::kept_ids(&deployed).map_err(cloud::failure)
     }
 
-    /// Reduces a stack to what `reduced` leaves of the template it was made from.
-    async fn reduce(
-        cloud: &Cloud,
-        terminal: &Terminal,
-        stack: &Stack,
-        reduced: fn(&str) -> Result<String, Trouble>,
-    ) -> Result<(), Failure> {
-        let deployed = cloud.template(&stack.id).await.map_err(cloud::failure)?;
-        let template = reduced(&deployed).map_err(cloud::failure)?;
-        let plan = cloud.plan(&stack.name, Some(stack), &template, &stack.parameters).await.map_err(cloud::failure)?;
+    /// Leaves of a stack only what holds data. One that was never made holds none.
+    async fn reduce(cloud: &Cloud, terminal: &Terminal, stack: &Stack) -> Result<(), Failure> {
+        match phase(&stack.status) {
+            Phase::Ready => {
+                let deployed = cloud.template(&stack.id).await.map_err(cloud::failure)?;
+                let template = template::kept(&deployed).map_err(cloud::failure)?;
+                update(cloud, terminal, stack, &template).await
+            }
+            // Its template lets go of the data already.
+            _ if stack.status.starts_with("DELETE") => {
+                let message = format!("stack `{}` was being removed with its data, and that did not end", stack.name);
+                Err(Failure::failed("TM0948", message).help("leave --keep-data out to go on with it"))
+            }
+            _ => cloud::remove(cloud, terminal, stack).await,
+        }
+    }
+
+    /// Removes a stack with its data: the functions first, so that nobody writes any more, then what buckets hold, then
+    /// the rest.
+    async fn take_away(cloud: &Cloud, terminal: &Terminal, stack: &Stack) -> Result<(), Failure> {
+        // One whose removal was begun holds nothing back any more; one that was never made has nothing.
+        if phase(&stack.status) == Phase::Ready {
+            let deployed = cloud.template(&stack.id).await.map_err(cloud::failure)?;
+            if !template::kept_ids(&deployed).map_err(cloud::failure)?.is_empty() {
+                let template = template::released(&deployed).map_err(cloud::failure)?;
+                update(cloud, terminal, stack, &template).await?;
+            }
+        }
+        empty(cloud, terminal, stack).await?;
+        cloud::remove(cloud, terminal, stack).await
+    }
+
+    /// Brings a stack to a template that is less than its own.
+    async fn update(cloud: &Cloud, terminal: &Terminal, stack: &Stack, template: &str) -> Result<(), Failure> {
+        let plan = cloud.plan(&stack.name, Some(stack), template, &stack.parameters).await.map_err(cloud::failure)?;
         match plan {
             Some(plan) => cloud::execute(cloud, terminal, &plan).await.map(drop),
             None => Ok(()),
         }
-    }
-
-    /// Removes a stack. Its data goes too unless that is to be kept: the functions first, so that nobody writes any
-    /// more, then what buckets hold, then the rest.
-    async fn take_away(cloud: &Cloud, terminal: &Terminal, stack: &Stack, keep_data: bool) -> Result<(), Failure> {
-        if !keep_data {
-            let deployed = cloud.template(&stack.id).await.map_err(cloud::failure)?;
-            // One whose removal was begun holds nothing back any more, and neither does one that was never made.
-            let holds = template::kept_ids(&deployed).is_ok_and(|kept| !kept.is_empty());
-            if holds && phase(&stack.status) == Phase::Ready {
-                reduce(cloud, terminal, stack, template::released).await?;
-            }
-            empty(cloud, terminal, stack).await?;
-        }
-        cloud::remove(cloud, terminal, stack).await
     }
 
     /// Empties a stack's buckets.

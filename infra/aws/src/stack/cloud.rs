@@ -43,6 +43,8 @@ pub struct Stack {
     pub name: String,
     /// Its status.
     pub status: String,
+    /// What it says of itself.
+    pub description: String,
     /// Its parameters.
     pub parameters: Vec<(String, String)>,
     /// Its outputs.
@@ -323,6 +325,7 @@ fn stack(found: &aws_sdk_cloudformation::types::Stack) -> Stack {
         id: text(found.stack_id()),
         name: text(found.stack_name()),
         status: found.stack_status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
+        description: text(found.description()),
         parameters: parameters.map(|one| (text(one.parameter_key()), text(one.parameter_value()))).collect(),
         outputs: outputs.map(|one| (text(one.output_key()), text(one.output_value()))).collect(),
     }

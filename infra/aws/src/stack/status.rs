@@ -1,6 +1,9 @@
 //! What a stack's status allows. Pure.
 
-use super::Trouble;
+use super::{Stack, Trouble};
+
+/// How the descriptions of our templates begin.
+const OURS: &str = "tidemill: ";
 
 /// What can be done with a stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +43,30 @@ pub fn came_through(status: &str) -> bool {
 ///
 /// # Errors
 /// Which of the reasons it is.
-pub fn changeable(stack: &str, status: &str) -> Result<(), Trouble> {
-    let (stack, status) = (stack.to_owned(), status.to_owned());
-    match phase(&status) {
-        Phase::Ready | Phase::Gone => Ok(()),
-        Phase::Busy => Err(Trouble::Busy { stack, status }),
+pub fn changeable(found: &Stack) -> Result<(), Trouble> {
+    let phase = removable(found)?;
+    let (stack, status) = (found.name.clone(), found.status.clone());
+    match phase {
         Phase::Planned | Phase::HalfMade => Err(Trouble::HalfMade { stack, status }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a stack that cannot be removed; its phase otherwise.
+///
+/// # Errors
+/// Which of the reasons it is.
+pub fn removable(found: &Stack) -> Result<Phase, Trouble> {
+    let (stack, status) = (found.name.clone(), found.status.clone());
+    let phase = phase(&status);
+    // One that was only planned says nothing of itself yet, and has nothing that could be lost.
+    if phase != Phase::Planned && !found.description.starts_with(OURS) {
+        return Err(Trouble::Foreign { stack });
+    }
+    match phase {
+        Phase::Busy => Err(Trouble::Busy { stack, status }),
         Phase::Stuck => Err(Trouble::Stuck { stack, status }),
+        phase => Ok(phase),
     }
 }
 
@@ -83,6 +103,28 @@ mod tests {
         assert!(came_through("UPDATE_COMPLETE"));
         assert!(!came_through("UPDATE_ROLLBACK_COMPLETE"));
         assert!(!came_through("ROLLBACK_COMPLETE"));
-        assert!(changeable("a", "UPDATE_ROLLBACK_COMPLETE").is_ok());
+    }
+
+    #[test]
+    fn only_our_own_stacks_are_touched() {
+        let stack = |status: &str, description: &str| Stack {
+            id: "arn".to_owned(),
+            name: "a".to_owned(),
+            status: status.to_owned(),
+            description: description.to_owned(),
+            parameters: Vec::new(),
+            outputs: Vec::new(),
+        };
+        let ours = "tidemill: metrics as assets";
+        assert!(changeable(&stack("UPDATE_ROLLBACK_COMPLETE", ours)).is_ok());
+        assert_eq!(removable(&stack("ROLLBACK_COMPLETE", ours)), Ok(Phase::HalfMade));
+        assert_eq!(removable(&stack("REVIEW_IN_PROGRESS", "")), Ok(Phase::Planned));
+        let is = |status: &str, description: &str| changeable(&stack(status, description)).unwrap_err();
+        assert!(matches!(is("CREATE_COMPLETE", "shop"), Trouble::Foreign { .. }));
+        assert!(matches!(is("CREATE_IN_PROGRESS", ""), Trouble::Foreign { .. }));
+        assert!(matches!(is("UPDATE_IN_PROGRESS", ours), Trouble::Busy { .. }));
+        assert!(matches!(is("ROLLBACK_COMPLETE", ours), Trouble::HalfMade { .. }));
+        assert!(matches!(is("REVIEW_IN_PROGRESS", ""), Trouble::HalfMade { .. }));
+        assert!(matches!(is("UPDATE_ROLLBACK_FAILED", ours), Trouble::Stuck { .. }));
     }
 }

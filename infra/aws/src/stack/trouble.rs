@@ -68,6 +68,12 @@ pub enum Trouble {
         /// Its status.
         status: String,
     },
+    /// A stack of that name is somebody else's.
+    #[error("stack `{stack}` is none of tidemill's")]
+    Foreign {
+        /// The stack.
+        stack: String,
+    },
     /// There is no such stack.
     #[error("there is no stack `{stack}`")]
     Absent {
