@@ -130,7 +130,8 @@ impl Tried<'_> {
         let text = format!("{}{}", said.out, said.err);
         let missing: Vec<&&str> = words.iter().filter(|word| !text.contains(**word)).collect();
         if said.code != Some(code) || !missing.is_empty() {
-            self.failures.push(format!("{what}: exit code {:?}, wanted {code}; missing {missing:?} in\n{text}", said.code));
+            self.failures
+                .push(format!("{what}: exit code {:?}, wanted {code}; missing {missing:?} in\n{text}", said.code));
         }
     }
 
@@ -159,7 +160,10 @@ impl Tried<'_> {
             (wrong("--kinesis 0"), ["TM0930", "--kinesis", "on-demand"]),
             (wrong("--repair-attempts 11"), ["TM0930", "--repair-attempts", "0 to 10"]),
             (wrong("--stack Tide_mill"), ["TM0930", "--stack", "a-z"]),
-            (format!("deploy --yes --function {}", files.text.display()), ["TM0933", "no program for Linux", "bootstrap"]),
+            (
+                format!("deploy --yes --function {}", files.text.display()),
+                ["TM0933", "no program for Linux", "bootstrap"],
+            ),
             (format!("deploy {program}"), ["TM0943", "nobody to ask", "--yes"]),
         ];
         for (line, words) in cases {
@@ -172,7 +176,11 @@ impl Tried<'_> {
             self.hold(&format!("tidemill {line}"), said, 2, &words);
         }
         let unheard = format!("deploy {program} --yes");
-        let nobody = [("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_CONFIG_FILE", "none"), ("AWS_SHARED_CREDENTIALS_FILE", "none")];
+        let nobody = [
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("AWS_CONFIG_FILE", "none"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "none"),
+        ];
         let somebody = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
         let region = [("AWS_REGION", "us-east-1")];
         let dead = [("AWS_ENDPOINT_URL", "http://127.0.0.1:1")];
@@ -194,10 +202,16 @@ impl Tried<'_> {
     fn life(&mut self) -> Result<(), String> {
         let (account, files) = (self.account, &self.account.files);
         let all = [("function", 6), ("queue", 2), ("table", 2), ("bucket", 2), ("stack", 2)];
-        let made = ["+  EventsTable", "AWS::DynamoDB::Table", "Url", "https://", "tidemill-events", "tidemill --target"];
+        let made =
+            ["+  EventsTable", "AWS::DynamoDB::Table", "Url", "https://", "tidemill-events", "tidemill --target"];
         self.hold("deploy", account.deploy(&files.program, "--yes"), 0, &made);
         self.holds("deployed", "tidemill", &all)?;
-        self.hold("deploy again", account.deploy(&files.program, "--yes"), 0, &["nothing to change", "uploaded before"]);
+        self.hold(
+            "deploy again",
+            account.deploy(&files.program, "--yes"),
+            0,
+            &["nothing to change", "uploaded before"],
+        );
         let changed = ["~  EngineFunction", "Url"];
         self.hold("deploy with a parameter", account.deploy(&files.program, "--yes --repair-attempts 5"), 0, &changed);
         self.hold("deploy without it", account.deploy(&files.program, "--yes"), 0, &["nothing to change"]);
@@ -205,14 +219,24 @@ impl Tried<'_> {
         self.hold("deploy another program", account.deploy(&files.changed, "--yes --json"), 0, &other);
         account.make("fill", "tidemill")?;
         let data = ["table tidemill-events 1", "bucket tidemill-000000000000-us-east-1 1005"];
-        self.hold("destroy of another name", account.tidemill("destroy --yes tidemil"), 2, &["TM0945", "nothing was removed"]);
+        self.hold(
+            "destroy of another name",
+            account.tidemill("destroy --yes tidemil"),
+            2,
+            &["TM0945", "nothing was removed"],
+        );
         self.hold("destroy with nobody", account.tidemill("destroy"), 2, &["TM0943", "add --yes tidemill"]);
         self.held("not destroyed", &all, &data)?;
         let kept = ["kept  EventsTable", "-     EngineFunction", "removed all but the data"];
         self.hold("destroy --keep-data", account.tidemill("destroy --keep-data --yes tidemill"), 0, &kept);
         let rest = [("function", 0), ("queue", 0), ("table", 2), ("bucket", 1), ("stack", 1)];
         self.held("reduced", &rest, &data)?;
-        self.hold("destroy --keep-data again", account.tidemill("destroy --keep-data --yes tidemill"), 0, &["kept  Bucket"]);
+        self.hold(
+            "destroy --keep-data again",
+            account.tidemill("destroy --keep-data --yes tidemill"),
+            0,
+            &["kept  Bucket"],
+        );
         self.hold("deploy onto the data", account.deploy(&files.program, "--yes"), 0, &["+  ApiFunction", "Url"]);
         self.held("made again", &all, &data)?;
         let gone = ["-  EventsTable", "1005 objects removed", "removed: stack tidemill"];
@@ -278,7 +302,12 @@ impl Tried<'_> {
         self.hold("deploy, answered yes", answer("[y/N]", "y", &deploy), 0, &["Url", "https://"]);
         let destroy = [&command, "destroy", "--stack", "t1"];
         let question = "Type the stack's name";
-        self.hold("destroy, another name typed", answer(question, "t2", &destroy), 2, &["TM0945", "nothing was removed"]);
+        self.hold(
+            "destroy, another name typed",
+            answer(question, "t2", &destroy),
+            2,
+            &["TM0945", "nothing was removed"],
+        );
         self.holds("another name typed", "t1", &[("function", 6), ("table", 2), ("bucket", 2), ("stack", 2)])?;
         self.hold("destroy, its name typed", answer(question, "t1", &destroy), 0, &["removed: stack t1"]);
         self.holds("its name typed", "t1", &[("function", 0), ("table", 0), ("bucket", 0), ("stack", 0)])?;

@@ -64,7 +64,8 @@ impl Terminal {
         if !std::io::stdout().is_terminal() {
             return None;
         }
-        comfy_table::Table::new().width()
+        // A terminal that does not know its width says 0.
+        comfy_table::Table::new().width().filter(|width| *width > 0)
     }
 
     /// Writes bytes to stdout.

@@ -3,9 +3,12 @@
 In: the words of the question, the answer, a command. Out: all that the command showed, and its exit code.
 """
 
+import fcntl
 import os
 import pty
+import struct
 import sys
+import termios
 import time
 
 SECONDS_MAX = 120
@@ -16,6 +19,7 @@ def main() -> None:
     child, terminal = pty.fork()
     if child == 0:
         os.execvp(command[0], command)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 140, 0, 0))
     shown, answered = b"", False
     deadline = time.monotonic() + SECONDS_MAX
     while time.monotonic() < deadline:

@@ -181,7 +181,11 @@ mod on {
     /// Shows a plan and asks; one that is not wanted is taken away.
     async fn agree(cloud: &Cloud, terminal: &Terminal, plan: &Plan, yes: bool) -> Result<(), Failure> {
         let shown = cloud::planned(&plan.changes, terminal);
-        if terminal.json { terminal.say(&shown) } else { terminal.print(&shown)? }
+        if terminal.json {
+            terminal.say(&shown)
+        } else {
+            terminal.print(&shown)?
+        }
         if yes || terminal.ask(&format!("Make {} to stack {}?", cloud::changes(plan), plan.name)) {
             return Ok(());
         }

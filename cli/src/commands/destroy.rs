@@ -69,7 +69,11 @@ mod on {
         show(&cloud, terminal, [stack.as_ref(), artifacts.as_ref()], destroy.keep_data).await?;
         destroy.agree(terminal)?;
         if let Some(stack) = &stack {
-            if destroy.keep_data { reduce(&cloud, terminal, stack).await? } else { take_away(&cloud, terminal, stack).await? }
+            if destroy.keep_data {
+                reduce(&cloud, terminal, stack).await?
+            } else {
+                take_away(&cloud, terminal, stack).await?
+            }
         }
         if let Some(artifacts) = &artifacts {
             empty(&cloud, terminal, artifacts).await?;

@@ -48,9 +48,8 @@ impl Archive {
             return Err(wrong(name, "it is larger than the 250 MB that Lambda unpacks", "strip the program"));
         }
         let (bytes, architecture) = if file.starts_with(&LOCAL) {
-            let program = unpack(&file).ok_or_else(|| {
-                wrong(name, "this zip has no program `bootstrap` at its top that can be read", BUILD)
-            })?;
+            let program = unpack(&file)
+                .ok_or_else(|| wrong(name, "this zip has no program `bootstrap` at its top that can be read", BUILD))?;
             (file, architecture(name, &program)?)
         } else {
             let architecture = architecture(name, &file)?;
@@ -70,13 +69,16 @@ fn wrong(name: &str, reason: &str, fix: &str) -> Trouble {
 
 /// The processor a program was built for, by its ELF header.
 fn architecture(name: &str, program: &[u8]) -> Result<&'static str, Trouble> {
-    let machine = program.get(18..20).filter(|_| program.starts_with(&ELF)).map(|two| u16::from_le_bytes([two[0], two[1]]));
+    let machine =
+        program.get(18..20).filter(|_| program.starts_with(&ELF)).map(|two| u16::from_le_bytes([two[0], two[1]]));
     let is_64_little = program.get(4..6) == Some(&[2, 1]);
     match machine {
         None => Err(wrong(name, "this is no program for Linux", BUILD)),
         Some(62) if is_64_little => Ok("x86_64"),
         Some(183) if is_64_little => Ok("arm64"),
-        Some(_) => Err(wrong(name, "this program is for a processor that Lambda has not", "build it for x86_64 or aarch64")),
+        Some(_) => {
+            Err(wrong(name, "this program is for a processor that Lambda has not", "build it for x86_64 or aarch64"))
+        }
     }
 }
 

@@ -42,28 +42,63 @@ pub struct Code {
     pub architecture: String,
 }
 
+/// An option, what was given, whether that fits, why not, and what would.
+type Rule<'a> = (&'static str, &'a Option<String>, fn(&str) -> bool, &'static str, &'static str);
+
 impl Choices {
     /// Checks what was typed.
     ///
     /// # Errors
     /// The first option that makes no sense.
     pub fn check(&self) -> Result<(), Trouble> {
-        let rules: [(&'static str, &Option<String>, fn(&str) -> bool, &str, &str); 6] = [
-            ("--express-zone", &self.express_zone, is_zone_or_empty, "that is no id of an availability zone",
-             "give an id like use1-az4 (`aws ec2 describe-availability-zones` lists ZoneId), or '' for none"),
-            ("--retention-days", &self.retention_days, |text| RETENTION_DAYS.contains(&text),
-             "CloudWatch cannot keep logs for that long", "give one of 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, …, 3653"),
-            ("--budget-usd", &self.budget_usd, |text| is_number(text, 9_999_999), "that is no sum of whole US dollars",
-             "give 0 (no budget) to 9999999"),
-            ("--budget-email", &self.budget_email, |text| text.is_empty() || is_email(text),
-             "that is no e-mail address", "give an address like ops@example.com, or '' for nobody"),
-            ("--kinesis", &self.kinesis, is_kinesis, "that is no kind of stream",
-             "give off, on-demand, or a number of shards from 1 to 999"),
-            ("--repair-attempts", &self.repair_attempts, |text| is_number(text, 10), "that is no number of attempts",
-             "give 0 to 10"),
+        let rules: [Rule<'_>; 6] = [
+            (
+                "--express-zone",
+                &self.express_zone,
+                is_zone_or_empty,
+                "that is no id of an availability zone",
+                "give an id like use1-az4 (`aws ec2 describe-availability-zones` lists ZoneId), or '' for none",
+            ),
+            (
+                "--retention-days",
+                &self.retention_days,
+                |text| RETENTION_DAYS.contains(&text),
+                "CloudWatch cannot keep logs for that long",
+                "give one of 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, …, 3653",
+            ),
+            (
+                "--budget-usd",
+                &self.budget_usd,
+                |text| is_number(text, 9_999_999),
+                "that is no sum of whole US dollars",
+                "give 0 (no budget) to 9999999",
+            ),
+            (
+                "--budget-email",
+                &self.budget_email,
+                |text| text.is_empty() || is_email(text),
+                "that is no e-mail address",
+                "give an address like ops@example.com, or '' for nobody",
+            ),
+            (
+                "--kinesis",
+                &self.kinesis,
+                is_kinesis,
+                "that is no kind of stream",
+                "give off, on-demand, or a number of shards from 1 to 999",
+            ),
+            (
+                "--repair-attempts",
+                &self.repair_attempts,
+                |text| is_number(text, 10),
+                "that is no number of attempts",
+                "give 0 to 10",
+            ),
         ];
         for (name, value, fits, reason, fix) in rules {
-            if let Some(value) = value && !fits(value) {
+            if let Some(value) = value
+                && !fits(value)
+            {
                 return Err(refused(name, value, reason, fix));
             }
         }
@@ -93,7 +128,8 @@ impl Choices {
         let mut parameters = Vec::new();
         for (name, default) in template::defaults()? {
             let value = given(&name).or_else(|| was(&name)).map(str::to_owned).or(default);
-            let missing = || Trouble::Service { service: "CloudFormation", why: format!("parameter {name} has no value") };
+            let missing =
+                || Trouble::Service { service: "CloudFormation", why: format!("parameter {name} has no value") };
             parameters.push((name.clone(), value.ok_or_else(missing)?));
         }
         Ok(parameters)

@@ -10,6 +10,8 @@ use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata, S
 use aws_sdk_cloudformation::types::{Capability, ChangeSetType, Parameter};
 use aws_sdk_sts::config::{Credentials, ProvideCredentials};
 
+use super::status::{Phase, phase};
+use super::template;
 use super::trouble::{Trouble, of_service};
 
 const CLOUDFORMATION: &str = "CloudFormation";
@@ -155,7 +157,12 @@ impl Cloud {
                 other => return Err(other),
             },
         };
-        Ok(answer.stacks().first().map(stack))
+        let Some(mut found) = answer.stacks().first().map(stack) else { return Ok(None) };
+        // Stand-ins for AWS leave it out where a plan made the stack; it stands in the template.
+        if found.description.is_empty() && phase(&found.status) != Phase::Planned {
+            found.description = template::description(&self.template(&found.id).await?);
+        }
+        Ok(Some(found))
     }
 
     /// Every resource of a stack.
@@ -200,7 +207,8 @@ impl Cloud {
         parameters: &[(String, String)],
     ) -> Result<Option<Plan>, Trouble> {
         let kind = if before.is_some() { ChangeSetType::Update } else { ChangeSetType::Create };
-        let parameter = |(key, value): &(String, String)| Parameter::builder().parameter_key(key).parameter_value(value).build();
+        let parameter =
+            |(key, value): &(String, String)| Parameter::builder().parameter_key(key).parameter_value(value).build();
         let planned = self.client.create_change_set().stack_name(name).change_set_name(unheard_of());
         let planned = planned.change_set_type(kind).template_body(template).capabilities(Capability::CapabilityIam);
         let planned = planned.set_parameters(Some(parameters.iter().map(parameter).collect())).send().await;

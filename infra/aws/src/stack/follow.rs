@@ -40,7 +40,8 @@ impl Step {
 
     /// Whether a resource failed by itself, rather than because another did.
     fn is_cause(&self) -> bool {
-        let cancelled = self.reason.contains("cancelled") || self.reason.starts_with("The following resource(s) failed");
+        let cancelled =
+            self.reason.contains("cancelled") || self.reason.starts_with("The following resource(s) failed");
         self.status.ends_with("_FAILED") && !cancelled && !(self.is_of_stack() && self.reason.is_empty())
     }
 }

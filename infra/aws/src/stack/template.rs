@@ -40,6 +40,12 @@ pub fn defaults() -> Result<Vec<(String, Option<String>)>, Trouble> {
     Ok(parameters.iter().map(|(name, value)| (name.clone(), default(value))).collect())
 }
 
+/// What a template says of itself; empty when it says nothing.
+pub fn description(template: &str) -> String {
+    let said = read(template).ok().and_then(|template| template.get("Description")?.as_str().map(str::to_owned));
+    said.unwrap_or_default()
+}
+
 /// Whether a resource outlives its stack, by what its template says.
 pub fn is_kept(resource: &Value) -> bool {
     resource.get("DeletionPolicy").and_then(Value::as_str).is_some_and(|policy| policy.starts_with("Retain"))

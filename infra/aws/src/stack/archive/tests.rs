@@ -43,7 +43,9 @@ fn an_archive_is_what_zips_are() {
 fn what_lambda_cannot_run_is_refused() {
     let mut zip = Archive::of("bootstrap", program(62)).unwrap().bytes;
     let cut = zip[..zip.len() - 30].to_vec();
-    for at in zip.windows(9).enumerate().filter(|(_, nine)| *nine == PROGRAM.as_bytes()).map(|(at, _)| at).collect::<Vec<_>>() {
+    for at in
+        zip.windows(9).enumerate().filter(|(_, nine)| *nine == PROGRAM.as_bytes()).map(|(at, _)| at).collect::<Vec<_>>()
+    {
         zip[at] = b'B';
     }
     let mut big_endian = program(62);

@@ -19,6 +19,7 @@ fn what_stays_is_what_holds_data() {
     assert_eq!(stays["Resources"]["EventsTable"]["DeletionPolicy"], "RetainExceptOnCreate");
     assert_eq!(stays["Resources"]["EventsTable"]["Properties"]["DeletionProtectionEnabled"], true);
     assert!(stays.get("Outputs").is_none());
+    assert_eq!(description(&stays.to_string()), "tidemill: metrics as assets");
     // The same parameters and conditions: values of before go on.
     assert_eq!(stays["Parameters"], parsed(&main().unwrap())["Parameters"]);
     assert_eq!(stays["Conditions"], parsed(&main().unwrap())["Conditions"]);
@@ -29,7 +30,11 @@ fn what_stays_is_what_holds_data() {
 fn what_is_released_goes_with_its_stack() {
     let goes = parsed(&released(&main().unwrap()).unwrap());
     for (id, resource) in goes["Resources"].as_object().unwrap() {
-        assert_eq!((&resource["DeletionPolicy"], &resource["UpdateReplacePolicy"]), (&"Delete".into(), &"Delete".into()), "{id}");
+        assert_eq!(
+            (&resource["DeletionPolicy"], &resource["UpdateReplacePolicy"]),
+            (&"Delete".into(), &"Delete".into()),
+            "{id}"
+        );
     }
     for table in ["EventsTable", "ItemsTable"] {
         assert_eq!(goes["Resources"][table]["Properties"]["DeletionProtectionEnabled"], false);
