@@ -18,6 +18,9 @@ use crate::step::{Place, cargo};
 const X86_64: u16 = 62;
 const AARCH64: u16 = 183;
 
+/// Variables of the environment and their values.
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 /// Runs all of it.
 ///
 /// # Errors
@@ -185,7 +188,7 @@ impl Tried<'_> {
         let somebody = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
         let region = [("AWS_REGION", "us-east-1")];
         let dead = [("AWS_ENDPOINT_URL", "http://127.0.0.1:1")];
-        let cases: [(&[&[(&str, &str)]], i32, &[&str]); 3] = [
+        let cases: [(&[Variables<'_>], i32, &[&str]); 3] = [
             (&[&nobody, &region], 2, &["TM0931", "no credentials", "aws sso login"]),
             (&[&nobody, &somebody], 2, &["TM0932", "--region"]),
             (&[&nobody, &somebody, &region, &dead], 1, &["TM0938", "STS does not answer", "AWS_ENDPOINT_URL"]),

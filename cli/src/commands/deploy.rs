@@ -205,7 +205,7 @@ mod on {
         for (name, value) in &stack.outputs {
             terminal.print(&format!("{name:width$}  {value}"))?;
         }
-        if let Some(url) = stack.output("Url") {
+        if let Some(url) = stack.output("Url").map(|url| url.trim_end_matches('/')) {
             terminal.say("next");
             terminal.say(&format!("  tidemill --target {url} doctor"));
             terminal.say(&format!("  tidemill --target {url} apply"));
