@@ -183,3 +183,6 @@ pub fn spans(days: &BTreeSet<Date>, gap_days_max: i32, days_max: usize) -> Vec<(
 pub fn apart(first: Date, last: Date) -> i32 {
     first.until(last).map_or(i32::MAX, |span| span.get_days())
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,11 @@
 
 mod actors;
 mod aws;
+mod cdk;
 mod demo;
+mod deploy;
 mod history;
+mod ministack;
 mod peers;
 mod python;
 mod s3;
@@ -19,7 +22,7 @@ use std::process::ExitCode;
 use step::{Outcome, Place, Step, cargo};
 
 /// Every step, in order.
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 18] = [
     Step { name: "fmt", about: "formatting", run: |place| cargo(place, &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
@@ -64,6 +67,16 @@ const STEPS: [Step; 16] = [
     },
     Step { name: "aws", about: "the ports on AWS, against an emulator", run: aws::run },
     Step { name: "s3", about: "history imported from a bucket, by a build with the feature `s3`", run: s3::run },
+    Step {
+        name: "cdk",
+        about: "the stack's templates: synthesised, asserted, compared with what is committed, linted",
+        run: cdk::run_all,
+    },
+    Step {
+        name: "deploy",
+        about: "`tidemill deploy` and `destroy` against an account on this machine",
+        run: deploy::run,
+    },
 ];
 
 fn main() -> ExitCode {

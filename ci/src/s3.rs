@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::demo::tidemill;
 use crate::history::{generate, glob, numbers};
+use crate::ministack::without_variables;
 use crate::python::{install_into, interpreter_of};
 use crate::step::{Place, cargo};
 
@@ -139,14 +140,4 @@ impl Drop for Bucket {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
-}
-
-/// Takes away what the environment says of AWS and of proxies.
-fn without_variables(command: &mut Command) {
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("AWS_") {
-            command.env_remove(name);
-        }
-    }
-    command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
 }

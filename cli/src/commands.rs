@@ -12,6 +12,8 @@ pub mod compact;
 pub mod completions;
 mod days;
 pub mod demo;
+pub mod deploy;
+pub mod destroy;
 pub mod doctor;
 pub mod explain;
 pub mod export;
@@ -67,6 +69,10 @@ pub enum Command {
     Quarantine(quarantine::Quarantine),
     /// Make, list and revoke keys for a server that others can reach
     Keys(keys::Keys),
+    /// Make or change tidemill's stack in an AWS account
+    Deploy(deploy::Deploy),
+    /// Remove tidemill's stack from an AWS account
+    Destroy(destroy::Destroy),
     /// Look for what is wrong with the project or its server
     Doctor(doctor::Doctor),
     /// Print the JSON Schema of definition files, for editors
@@ -97,6 +103,8 @@ impl Command {
             Command::Sql(command) => command.run(session).await,
             Command::Quarantine(command) => command.run(session).await,
             Command::Keys(command) => command.run(session).await,
+            Command::Deploy(command) => command.run(session).await,
+            Command::Destroy(command) => command.run(session).await,
             Command::Doctor(command) => command.run(session).await,
             Command::Schema(command) => command.run(session),
             Command::Completions(command) => command.run(session),

@@ -53,6 +53,13 @@ impl Failure {
         self
     }
 
+    /// The same with a line of detail.
+    #[cfg(feature = "aws")]
+    pub fn detail(mut self, line: impl Into<String>) -> Failure {
+        self.detail.push(format!("  {}", line.into()));
+        self
+    }
+
     /// A file that could not be read or written.
     pub fn file(path: &std::path::Path, error: &std::io::Error) -> Failure {
         let shown = path.display();

@@ -64,7 +64,8 @@ impl Terminal {
         if !std::io::stdout().is_terminal() {
             return None;
         }
-        comfy_table::Table::new().width()
+        // A terminal that does not know its width says 0.
+        comfy_table::Table::new().width().filter(|width| *width > 0)
     }
 
     /// Writes bytes to stdout.
@@ -178,5 +179,15 @@ impl Terminal {
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer);
         read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+
+    /// Asks for a text on stderr; empty when there is no answer.
+    #[cfg(feature = "aws")]
+    pub fn ask_text(&self, question: &str) -> String {
+        let mut err = std::io::stderr().lock();
+        let _ = write!(err, "{question} ").and_then(|()| err.flush());
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        if read.is_ok() { answer.trim().to_owned() } else { String::new() }
     }
 }

@@ -20,6 +20,7 @@ use crate::blobs::TwoTier;
 use crate::queue::SqsQueue;
 use crate::schedule::{SchedulerGroup, Targets};
 use crate::settings::Settings;
+use crate::stack::Cloud;
 use crate::table::{DynamoTable, Feed};
 
 /// Times a call that may be repeated is sent.
@@ -47,6 +48,11 @@ impl Connection {
     /// As the environment says; `region` where it is not to say.
     pub async fn open(region: Option<String>) -> Connection {
         Connection { config: defaults(region).load().await }
+    }
+
+    /// The one a deployment was looked up with.
+    pub fn of(cloud: &Cloud) -> Connection {
+        Connection { config: cloud.config().clone() }
     }
 
     /// To one endpoint for every service, with a key's id and secret: an emulator.
@@ -126,7 +132,8 @@ impl Connection {
     }
 }
 
-fn defaults(region: Option<String>) -> ConfigLoader {
+/// What every client is made with.
+pub(crate) fn defaults(region: Option<String>) -> ConfigLoader {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(CONNECT_SECONDS_MAX))
         .operation_attempt_timeout(Duration::from_secs(ATTEMPT_SECONDS_MAX))
@@ -151,10 +158,8 @@ impl CredentialProvider for Credentials {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let refused = |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic {
-            store: "S3",
-            source,
-        };
+        let refused =
+            |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic { store: "S3", source };
         let provider = self.config.credentials_provider().ok_or_else(|| refused("no credentials".into()))?;
         // The provider keeps what it got until it is about to expire.
         let credentials = provider.provide_credentials().await.map_err(|why| refused(Box::new(why)))?;

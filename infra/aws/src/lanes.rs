@@ -79,7 +79,8 @@ fn in_order(listed: &[StreamShard]) -> Vec<&StreamShard> {
     let mut left: BTreeMap<&str, &StreamShard> = listed.iter().map(|shard| (shard.id.as_str(), shard)).collect();
     let mut ordered = Vec::with_capacity(left.len());
     while !left.is_empty() {
-        let ready = |shard: &&StreamShard| shard.parent.as_ref().is_none_or(|parent| !left.contains_key(parent.as_str()));
+        let ready =
+            |shard: &&StreamShard| shard.parent.as_ref().is_none_or(|parent| !left.contains_key(parent.as_str()));
         let mut next: Vec<&StreamShard> = left.values().copied().filter(|shard| ready(shard)).collect();
         if next.is_empty() {
             // Shards that are each other's parents: no stream has them, and no lane is worth a loop without end.

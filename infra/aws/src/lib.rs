@@ -9,7 +9,7 @@
 //!
 //! Keys, conditions and the order of writes are decided above the ports. What depends on how AWS works, and on nothing
 //! of ours, is here: which stream shards follow each other ([`lanes`]), and which failures may have had an effect
-//! ([`error`]).
+//! ([`error`]). [`stack`] makes and removes deployments.
 
 pub mod blobs;
 pub mod connection;
@@ -18,6 +18,7 @@ pub mod lanes;
 pub mod queue;
 pub mod schedule;
 pub mod settings;
+pub mod stack;
 pub mod table;
 
 pub use connection::{Connection, Stores};

@@ -191,8 +191,8 @@ fn name_of(name: &str) -> String {
 fn expression(when: When) -> String {
     match when {
         When::At(at) => {
-            let second = at.micros().div_euclid(MICROS_PER_SECOND)
-                + i64::from(at.micros().rem_euclid(MICROS_PER_SECOND) > 0);
+            let second =
+                at.micros().div_euclid(MICROS_PER_SECOND) + i64::from(at.micros().rem_euclid(MICROS_PER_SECOND) > 0);
             let text = Timestamp::from_micros(second.saturating_mul(MICROS_PER_SECOND)).to_string();
             format!("at({})", text.trim_end_matches('Z'))
         }

@@ -30,13 +30,20 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Reads the outputs of a stack.
+    ///
+    /// # Errors
+    /// As [`Settings::read`].
+    pub fn of_outputs(outputs: &[(String, String)]) -> Result<Settings, String> {
+        Settings::read(outputs.iter().map(|(name, value)| (variable(name), value.clone())))
+    }
+
     /// Reads `TIDEMILL_…` variables.
     ///
     /// # Errors
     /// In words: every variable that is missing.
     pub fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Settings, String> {
-        let mut held: BTreeMap<String, String> =
-            variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let mut held: BTreeMap<String, String> = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let mut missing = Vec::new();
         let mut take = |name: &'static str| {
             held.remove(name).unwrap_or_else(|| {
@@ -62,6 +69,18 @@ impl Settings {
         settings.fast_bucket = held.remove("TIDEMILL_FAST_BUCKET");
         Ok(settings)
     }
+}
+
+/// The variable that says the same as an output: `TIDEMILL_EVENTS_TABLE` for `EventsTable`.
+fn variable(output: &str) -> String {
+    let mut name = "TIDEMILL".to_owned();
+    for c in output.chars() {
+        if c.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(c.to_ascii_uppercase());
+    }
+    name
 }
 
 #[cfg(test)]

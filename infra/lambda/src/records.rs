@@ -17,8 +17,7 @@ use crate::Failure;
 /// See [`Failure`].
 pub async fn on_event(context: &Context, source_default: &str, event: &str) -> Result<Value, Failure> {
     // Whoever may write to the stream writes for the deployment's one tenant: a stream has no keys of ours.
-    let producer =
-        Producer { tenant: Tenant::local(), source_default: source_default.to_owned(), source_only: None };
+    let producer = Producer { tenant: Tenant::local(), source_default: source_default.to_owned(), source_only: None };
     match on_records(context, &producer, event.as_bytes()).await {
         Ok(receipt) => {
             metrics::counter!("records").increment(receipt.records as u64);

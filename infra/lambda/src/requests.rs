@@ -19,8 +19,8 @@ use crate::Failure;
 /// # Errors
 /// See [`Failure`].
 pub async fn on_event(context: &Context, budget: u32, event: &str) -> Result<Value, Failure> {
-    let event: SqsEvent = serde_json::from_str(event)
-        .map_err(|why| Failure::Unreadable { role: "engine", why: why.to_string() })?;
+    let event: SqsEvent =
+        serde_json::from_str(event).map_err(|why| Failure::Unreadable { role: "engine", why: why.to_string() })?;
     let mut failed: Vec<&str> = Vec::new();
     let (mut messages, mut ids) = (Vec::new(), Vec::new());
     for record in &event.records {

@@ -16,7 +16,8 @@ fn request(first: &str, last: &str, period: Period) -> ComputeSnapshotRequest {
 #[test]
 fn halves_are_the_same_days_without_gap_or_overlap() {
     assert_eq!(request("2026-02-28", "2026-02-28", Period::Day).halves(), None);
-    for (last, middle, next) in [("2026-03-01", "2026-02-28", "2026-03-01"), ("2026-03-02", "2026-03-01", "2026-03-02")] {
+    for (last, middle, next) in [("2026-03-01", "2026-02-28", "2026-03-01"), ("2026-03-02", "2026-03-01", "2026-03-02")]
+    {
         let [first, second] = request("2026-02-28", last, Period::Day).halves().expect("several days");
         assert_eq!((first.first.to_string().as_str(), first.last.to_string().as_str()), ("2026-02-28", middle));
         assert_eq!((second.first.to_string().as_str(), second.last.to_string().as_str()), (next, last));

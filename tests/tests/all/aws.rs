@@ -33,10 +33,28 @@ fn blobs() -> (blobs::Subject, ()) {
 }
 
 mod with_feed {
-    tidemill_tests::table_laws!(#[ignore = "needs an emulator"] super::events);
+    tidemill_tests::table_laws!(
+        #[ignore = "needs an emulator"]
+        super::events
+    );
 }
-table_laws!(#[ignore = "needs an emulator"] items);
-feed_laws!(#[ignore = "needs an emulator"] events);
-queue_laws!(#[ignore = "needs an emulator"] queue);
-schedule_laws!(#[ignore = "needs an emulator"] schedule);
-blob_laws!(#[ignore = "needs an emulator"] blobs);
+table_laws!(
+    #[ignore = "needs an emulator"]
+    items
+);
+feed_laws!(
+    #[ignore = "needs an emulator"]
+    events
+);
+queue_laws!(
+    #[ignore = "needs an emulator"]
+    queue
+);
+schedule_laws!(
+    #[ignore = "needs an emulator"]
+    schedule
+);
+blob_laws!(
+    #[ignore = "needs an emulator"]
+    blobs
+);

@@ -28,6 +28,9 @@ fn what_fires_says_its_own_instant() {
         serde_json::from_str(&serde_json::to_string(&Fired::of(&entry)).expect("a value")).expect("what was written");
     assert_eq!(fired.scheduled_at(), Some(at));
     assert_eq!(fired.payload(), Ok(entry.payload));
-    let rate = Fired::of(&Entry { when: When::EveryMinutes(1), ..Entry { name: String::new(), when: When::At(at), payload: Bytes::new() } });
+    let rate = Fired::of(&Entry {
+        when: When::EveryMinutes(1),
+        ..Entry { name: String::new(), when: When::At(at), payload: Bytes::new() }
+    });
     assert_eq!(rate.scheduled_at(), None);
 }

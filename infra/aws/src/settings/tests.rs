@@ -23,6 +23,17 @@ fn every_missing_name_is_told_at_once() {
 }
 
 #[test]
+fn outputs_say_what_variables_say() {
+    let output = |(name, value): (String, String)| {
+        let words = name.trim_start_matches("TIDEMILL_").split('_');
+        let word = |word: &str| format!("{}{}", &word[..1], word[1..].to_lowercase());
+        (words.map(word).collect::<String>(), value)
+    };
+    let outputs: Vec<(String, String)> = all().into_iter().map(output).collect();
+    assert_eq!(Settings::of_outputs(&outputs), Settings::read(all()));
+}
+
+#[test]
 fn an_empty_fast_bucket_is_none() {
     let empty = ("TIDEMILL_FAST_BUCKET".to_owned(), String::new());
     let settings = Settings::read(all().into_iter().chain([empty])).expect("all names are there");

@@ -77,9 +77,10 @@ impl Feed {
                 )));
             }
         };
-        lanes.of(shard).map(str::to_owned).ok_or_else(|| {
-            Error::Unavailable(format!("the stream of {} does not list its shard {shard}", self.table))
-        })
+        lanes
+            .of(shard)
+            .map(str::to_owned)
+            .ok_or_else(|| Error::Unavailable(format!("the stream of {} does not list its shard {shard}", self.table)))
     }
 
     /// Changes of a lane behind `after`.
@@ -89,8 +90,7 @@ impl Feed {
     pub async fn changes(&self, lane: &str, after: Position, limit: usize) -> Result<Vec<Change>, Error> {
         let listed = self.listed().await?;
         let lanes = self.lanes_with(&listed).await?;
-        let mut shards: Vec<&StreamShard> =
-            listed.iter().filter(|shard| lanes.of(&shard.id) == Some(lane)).collect();
+        let mut shards: Vec<&StreamShard> = listed.iter().filter(|shard| lanes.of(&shard.id) == Some(lane)).collect();
         if shards.is_empty() {
             return Err(Error::Invalid(format!("the stream of {} has no lane {lane}", self.table)));
         }

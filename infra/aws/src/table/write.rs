@@ -23,9 +23,9 @@ const PAUSE_MILLIS_MAX: u64 = 1000;
 pub(super) fn side_by_side(groups: &[(usize, Vec<Write>)]) -> usize {
     let (mut named, mut written): (BTreeSet<&Key>, BTreeSet<&Key>) = (BTreeSet::new(), BTreeSet::new());
     let free = groups.iter().take_while(|(_, group)| {
-        let free = group.iter().all(|write| {
-            !written.contains(&write.key) && (only_checks(write) || !named.contains(&write.key))
-        });
+        let free = group
+            .iter()
+            .all(|write| !written.contains(&write.key) && (only_checks(write) || !named.contains(&write.key)));
         named.extend(group.iter().map(|write| &write.key));
         written.extend(group.iter().filter(|write| !only_checks(write)).map(|write| &write.key));
         free
