@@ -159,6 +159,9 @@ impl<'a> Pass<'a> {
         let mut crew = self.crew(&days);
         let mut steps = std::pin::pin!(on_request_read::steps(self.context, days, reading));
         while let Some(step) = steps.next().await {
+            if self.context.is_over() {
+                return self.stop().await;
+            }
             let (over, broken) = match step? {
                 Step::Group(group) => (Vec::new(), crew.fold(*group).await),
                 Step::DayOver(day) => crew.finish_before(Zone::utc().day(day).end).await,
@@ -174,6 +177,17 @@ impl<'a> Pass<'a> {
                 && let Err(failure) = self.publish(at).await
             {
                 self.ended[at] = Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes what is computed; the rest comes again, and finds that current.
+    async fn stop(&mut self) -> Result<(), Failure> {
+        for at in 0..self.jobs.len() {
+            if self.running[at] {
+                let why = "its time was over before its days were; those that are published stay";
+                self.ended[at] = Err(self.publish(at).await.err().unwrap_or(Failure::Again(why.to_owned())));
             }
         }
         Ok(())

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidemill_aggregator::on_rehearse::on_rehearse_days;
-use tidemill_local::{Store, SystemClock};
-use tidemill_ports::Context;
+use tidemill_local::Store;
+use tidemill_ports::{Context, SystemClock};
 use tidemill_schemas::keys::Tenant;
 
 use crate::answer::Table;

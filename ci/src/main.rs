@@ -5,6 +5,7 @@
 //! is built in a moment, and knows nothing of tidemill but the command line its users have.
 
 mod actors;
+mod aws;
 mod cdk;
 mod demo;
 mod deploy;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use step::{Outcome, Place, Step, cargo};
 
 /// Every step, in order.
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     Step { name: "fmt", about: "formatting", run: |place| cargo(place, &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
@@ -64,6 +65,7 @@ const STEPS: [Step; 17] = [
         about: "funnels, patterns, cohorts and correlations beside ClickHouse's; TIDEMILL_CASES=n for n cases",
         run: actors::run,
     },
+    Step { name: "aws", about: "the ports on AWS, against an emulator", run: aws::run },
     Step { name: "s3", about: "history imported from a bucket, by a build with the feature `s3`", run: s3::run },
     Step {
         name: "cdk",

@@ -88,8 +88,16 @@ impl Place {
 /// # Errors
 /// When it fails.
 pub fn cargo(place: &Place, arguments: &[&str]) -> Result<(), String> {
+    cargo_with(place, arguments, &[])
+}
+
+/// Runs cargo in the repository, with variables besides.
+///
+/// # Errors
+/// When it fails.
+pub fn cargo_with(place: &Place, arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo).args(arguments).current_dir(&place.root))
+    run(Command::new(cargo).args(arguments).envs(variables.iter().copied()).current_dir(&place.root))
 }
 
 /// Runs a command with its output shown.

@@ -9,8 +9,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use tidemill_ingest::codec::native;
 use tidemill_ingest::import::{Import, ImportError, Mapping, Verdict, csv, parquet};
-use tidemill_local::SystemClock;
-use tidemill_ports::Clock;
+use tidemill_ports::{Clock, SystemClock};
 use tidemill_schemas::calendar::Zone;
 
 use crate::failure::Failure;

@@ -12,16 +12,14 @@ use bytes::Bytes;
 use tidemill_aggregator::activity_store::ActivityStore;
 use tidemill_aggregator::dirty_period_store::DirtyPeriodStore;
 use tidemill_aggregator::on_changes::on_changes;
-use tidemill_aggregator::on_tick::on_tick;
 use tidemill_ingest::on_seal::on_seal;
 use tidemill_ingest::page_store::PageStore;
-use tidemill_local::{Handlers, Runner, Store, SystemClock};
-use tidemill_ports::{Change, Context, Error, Message, Outcome};
+use tidemill_local::{Handlers, Runner, Store};
+use tidemill_ports::{Change, Context, Error, Message, Outcome, SystemClock};
 use tidemill_rollups::on_delivery::on_delivery;
-use tidemill_rollups::on_period::{on_again, on_period};
-use tidemill_rollups::on_repair::on_repair;
+use tidemill_rollups::on_firing::on_firing;
 use tidemill_rollups::on_upkeep::on_upkeep;
-use tidemill_rollups::on_wave::{self, on_wave};
+use tidemill_rollups::on_wave;
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::request::Firing;
 use tidemill_schemas::time::Timestamp;
@@ -221,20 +219,11 @@ impl Handlers for Wired {
 
     async fn on_firing(&self, name: &str, payload: &Bytes, scheduled: Timestamp) -> Outcome {
         match serde_json::from_slice(payload) {
-            Ok(Firing::Refresh { tenant, refresh }) => {
-                on_tick(&self.context, &Tenant(tenant), refresh, scheduled).await
-            }
-            Ok(Firing::Repair { tenant }) => on_repair(&self.context, &Tenant(tenant)).await,
-            Ok(Firing::Rollup { tenant, zone, period, week_start }) => {
-                on_period(&self.context, &Tenant(tenant), &zone, period, week_start).await
-            }
-            Ok(Firing::Again { request }) => on_again(&self.context, &request).await,
             Ok(Firing::Upkeep { tenant }) => {
                 self.upkeep.start(&self.context, Tenant(tenant));
                 Outcome::Done
             }
-            Ok(Firing::Wave { tenant, backfill }) => on_wave(&self.context, &Tenant(tenant), &backfill).await,
-            Err(why) => Outcome::Park(format!("the firing `{name}` is unreadable: {why}")),
+            _ => on_firing(&self.context, name, payload, scheduled).await,
         }
     }
 }

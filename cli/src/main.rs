@@ -10,6 +10,7 @@ mod cloud;
 mod commands;
 mod convert;
 mod definitions;
+mod deployment;
 mod failure;
 mod importing;
 mod local;
@@ -39,11 +40,12 @@ struct Arguments {
     #[arg(long, global = true, value_name = "DIR", env = "TIDEMILL_PROJECT", hide_env = true)]
     project: Option<PathBuf>,
 
-    /// Whom to ask: `local` (the project's server, or this process) or a server's URL
+    /// Whom to ask: `local` (the project's server, or this process), a server's URL, or `aws` (a deployment of yours;
+    /// `aws:NAME` for a stack of another name)
     #[arg(
         long,
         global = true,
-        value_name = "local|URL",
+        value_name = "local|URL|aws",
         default_value = "local",
         env = "TIDEMILL_TARGET",
         hide_env = true

@@ -1,6 +1,6 @@
 //! From producers to pages: requests into the event store, its change feed into Parquet.
 //!
-//! `on_events` takes a request's body and answers once it is durable; `on_seal` turns the feed's changes into pages and
+//! `on_events` takes a request's body and answers once it is durable, `on_records` an envelope of Kinesis records; `on_seal` turns the feed's changes into pages and
 //! commits them to the manifest; `on_compact` rewrites the pages of days that are over. Codecs, page building and file
 //! conversion are pure; only `on_*` and `*_store` touch ports. This crate knows nothing of insights.
 
@@ -23,6 +23,7 @@ mod on_import_read;
 mod on_import_sample;
 mod on_import_survey;
 mod on_import_write;
+pub mod on_records;
 pub mod on_seal;
 pub mod page;
 pub mod page_file_store;

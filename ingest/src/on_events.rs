@@ -8,6 +8,7 @@ use serde::Serialize;
 use tidemill_ports::{Context, Error};
 use tidemill_schemas::event::{Broken, Event};
 use tidemill_schemas::keys::Tenant;
+use tidemill_schemas::time::Timestamp;
 
 use crate::codec::{BodyError, Decoded, body, inflate, native};
 use crate::event_store::{EventStore, Written};
@@ -70,6 +71,16 @@ pub struct Producer {
 pub async fn on_events(context: &Context, producer: &Producer, sent: Bytes) -> Result<Receipt, SendError> {
     let now = context.clock.now();
     let decoded = body::decode(&inflate::inflate(&sent)?, &producer.source_default, now)?;
+    take(context, producer, decoded, now).await
+}
+
+/// Takes what a codec made of a body at `now`.
+pub(crate) async fn take(
+    context: &Context,
+    producer: &Producer,
+    decoded: Decoded,
+    now: Timestamp,
+) -> Result<Receipt, SendError> {
     let Sorted { events, refusals, mut receipt } = sort(decoded, producer);
     QuarantineStore::new(context).add(&producer.tenant, now, &refusals).await?;
     for written in EventStore::new(context).write(&producer.tenant, &events).await? {

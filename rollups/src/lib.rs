@@ -15,6 +15,7 @@ pub mod merge;
 pub mod on_apply;
 pub mod on_backfill;
 pub mod on_delivery;
+pub mod on_firing;
 pub mod on_merge;
 pub mod on_period;
 pub mod on_repair;

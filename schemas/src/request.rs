@@ -31,6 +31,20 @@ pub struct ComputeSnapshotRequest {
     pub requested_at: Timestamp,
 }
 
+impl ComputeSnapshotRequest {
+    /// The same days in two requests; `None` when it is about one day, or about longer periods.
+    pub fn halves(&self) -> Option<[ComputeSnapshotRequest; 2]> {
+        let days = self.last.since(self.first).ok()?.get_days();
+        if !self.period.is_day() || days < 1 {
+            return None;
+        }
+        let last_of_first = self.first.checked_add(jiff::ToSpan::days(days / 2)).ok()?;
+        let first_of_second = last_of_first.tomorrow().ok()?;
+        let first = ComputeSnapshotRequest { last: last_of_first, ..self.clone() };
+        Some([first, ComputeSnapshotRequest { first: first_of_second, ..self.clone() }])
+    }
+}
+
 /// Why a snapshot is computed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -106,3 +120,6 @@ pub enum Firing {
         tenant: String,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,23 +12,28 @@ pub mod table;
 /// Makes a test of each law: `$open` gives a store and what must outlive it.
 #[macro_export]
 macro_rules! laws {
-    ($port:ident, $open:path, $($law:ident),+ $(,)?) => {
-        $(
+    ($(#[$meta:meta])* $port:ident, $open:path, $($law:ident),+ $(,)?) => {
+        $crate::laws!(@each [$(#[$meta])*] $port, $open, $($law),+);
+    };
+    (@each $metas:tt $port:ident, $open:path, $($law:ident),+) => {
+        $($crate::laws!(@one $metas $port, $open, $law);)+
+    };
+    (@one [$(#[$meta:meta])*] $port:ident, $open:path, $law:ident) => {
+            $(#[$meta])*
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $law() {
                 let (store, _kept) = $open();
                 $crate::conformance::$port::$law(&store).await;
             }
-        )+
     };
 }
 
 /// The laws of a table.
 #[macro_export]
 macro_rules! table_laws {
-    ($open:path) => {
+    ($(#[$meta:meta])* $open:path) => {
         $crate::laws!(
-            table,
+            $(#[$meta])* table,
             $open,
             a_get_sees_the_newest_write,
             write_is_all_or_nothing,
@@ -62,9 +67,9 @@ macro_rules! table_laws {
 /// The laws of a table's change feed.
 #[macro_export]
 macro_rules! feed_laws {
-    ($open:path) => {
+    ($(#[$meta:meta])* $open:path) => {
         $crate::laws!(
-            feed,
+            $(#[$meta])* feed,
             $open,
             changes_carry_old_and_new_images,
             a_put_that_changes_nothing_leaves_no_change,
@@ -83,9 +88,9 @@ macro_rules! feed_laws {
 /// The laws of a queue.
 #[macro_export]
 macro_rules! queue_laws {
-    ($open:path) => {
+    ($(#[$meta:meta])* $open:path) => {
         $crate::laws!(
-            queue,
+            $(#[$meta])* queue,
             $open,
             a_sent_message_is_received_once_while_hidden,
             a_hidden_message_returns_after_its_time,
@@ -104,9 +109,9 @@ macro_rules! queue_laws {
 /// The laws of a schedule.
 #[macro_export]
 macro_rules! schedule_laws {
-    ($open:path) => {
+    ($(#[$meta:meta])* $open:path) => {
         $crate::laws!(
-            schedule,
+            $(#[$meta])* schedule,
             $open,
             what_is_put_is_listed_by_name,
             putting_a_name_again_replaces_it,
@@ -119,9 +124,9 @@ macro_rules! schedule_laws {
 /// The laws of blobs.
 #[macro_export]
 macro_rules! blob_laws {
-    ($open:path) => {
+    ($(#[$meta:meta])* $open:path) => {
         $crate::laws!(
-            blobs,
+            $(#[$meta])* blobs,
             $open,
             what_is_put_is_read_back,
             ranges_are_read,

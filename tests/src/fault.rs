@@ -95,6 +95,7 @@ impl Faults {
             requests: Arc::new(FaultyQueue::new(Arc::clone(&context.requests), Arc::clone(self))),
             schedule: Arc::new(FaultySchedule::new(Arc::clone(&context.schedule), Arc::clone(self))),
             fold_bytes_max: context.fold_bytes_max,
+            deadline: context.deadline,
         }
     }
 

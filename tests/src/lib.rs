@@ -3,6 +3,7 @@
 //! Nothing here is shipped. The oracle imports `tidemill_schemas` alone and shares no code with the engine.
 
 pub mod conformance;
+pub mod emulator;
 pub mod fault;
 pub mod generator;
 pub mod history;

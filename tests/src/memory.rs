@@ -62,6 +62,7 @@ impl MemoryWorld {
             requests: Arc::clone(&self.requests) as _,
             schedule: Arc::clone(&self.schedule) as _,
             fold_bytes_max: tidemill_ports::FOLD_BYTES_DEFAULT,
+            deadline: None,
         }
     }
 }

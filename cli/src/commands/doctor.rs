@@ -2,8 +2,7 @@
 
 use axum::http::Method;
 use clap::Args;
-use tidemill_local::SystemClock;
-use tidemill_ports::Clock;
+use tidemill_ports::{Clock, SystemClock};
 
 use crate::client::Request;
 use crate::definitions;

@@ -4,7 +4,6 @@
 //! [`Handlers`]. Everything acknowledged is on the disk. Nothing here knows what an event or an insight is.
 
 mod blobs;
-mod clock;
 mod cursors;
 mod file;
 mod lock;
@@ -15,7 +14,6 @@ mod store;
 mod table;
 
 pub use blobs::local_blobs;
-pub use clock::SystemClock;
 pub use cursors::Cursors;
 pub use queue::{LocalQueue, QueueDepth};
 pub use runner::{

@@ -79,6 +79,7 @@ impl Store {
             requests: Arc::clone(&self.requests) as _,
             schedule: Arc::clone(&self.schedule) as _,
             fold_bytes_max: tidemill_ports::FOLD_BYTES_DEFAULT,
+            deadline: None,
         }
     }
 }

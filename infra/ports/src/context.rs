@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use object_store::ObjectStore;
+use tidemill_schemas::time::Timestamp;
 
 use crate::{Clock, Queue, Schedule, Table};
 
@@ -26,4 +27,13 @@ pub struct Context {
     pub schedule: Arc<dyn Schedule>,
     /// Bytes the folds of one pass over pages may hold in memory; beyond them sorted runs go to scratch disk.
     pub fold_bytes_max: usize,
+    /// When work that takes long keeps what it has and stops; `None`: it has all the time it needs.
+    pub deadline: Option<Timestamp>,
+}
+
+impl Context {
+    /// Whether work that takes long has to stop.
+    pub fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= self.clock.now())
+    }
 }

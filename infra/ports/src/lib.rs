@@ -12,7 +12,7 @@ mod queue;
 mod schedule;
 mod table;
 
-pub use clock::Clock;
+pub use clock::{Clock, SystemClock};
 pub use context::{Context, FOLD_BYTES_DEFAULT};
 pub use error::Error;
 pub use outcome::Outcome;

@@ -12,8 +12,8 @@ use crate::{
     QUEUE_BATCH_MAX, Query, Write,
 };
 
-/// Bytes an item's rank counts for.
-const RANK_BYTES: usize = 8;
+/// Bytes an item's rank counts for: what DynamoDB counts for a number of 20 digits and the names of four attributes.
+const RANK_BYTES: usize = 16;
 
 /// Bytes an item takes at a key: both halves of the key, the rank and the body.
 pub fn item_bytes(partition: &[u8], sort: &[u8], item: &Item) -> usize {

@@ -339,10 +339,10 @@ pub async fn keys_beyond_the_limits_are_invalid(table: &dyn Table) {
 pub async fn items_beyond_the_limit_are_invalid(table: &dyn Table) {
     let at = key("p", "a");
     let write = |bytes| vec![put(&at, Condition::None, item(1, vec![0; bytes]))];
-    assert!(is_invalid(&table.write(write(ITEM_BYTES_MAX - 8)).await));
-    assert!(is_invalid(&table.write_each(write(ITEM_BYTES_MAX - 8)).await[0]));
+    assert!(is_invalid(&table.write(write(ITEM_BYTES_MAX - 16)).await));
+    assert!(is_invalid(&table.write_each(write(ITEM_BYTES_MAX - 16)).await[0]));
     assert_eq!(table.get(&at).await, Ok(None));
-    assert_eq!(table.write(write(ITEM_BYTES_MAX - 10)).await, Ok(()));
+    assert_eq!(table.write(write(ITEM_BYTES_MAX - 18)).await, Ok(()));
 }
 
 /// Too many writes, too many bytes, or one key twice: nothing is written.

@@ -1,6 +1,7 @@
 //! The one integration binary: every behaviour at its boundary.
 
 mod actors;
+mod aws;
 mod backfill;
 mod clean;
 mod compaction;

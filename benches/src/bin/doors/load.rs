@@ -5,8 +5,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidemill_local::SystemClock;
-use tidemill_ports::Clock;
+use tidemill_ports::{Clock, SystemClock};
 use tidemill_tests::generator::Random;
 
 use crate::{cpu_of, shape, told};

@@ -4,7 +4,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::SdkConfig;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudformation::types::{Capability, ChangeSetType, Parameter};
@@ -13,10 +13,9 @@ use aws_sdk_sts::config::{Credentials, ProvideCredentials};
 use super::status::{Phase, phase};
 use super::template;
 use super::trouble::{Trouble, of_service};
+use crate::connection;
 
 const CLOUDFORMATION: &str = "CloudFormation";
-/// Attempts of one call, the first included.
-const ATTEMPTS: u32 = 4;
 
 /// An account and a region, with somebody's credentials.
 #[derive(Clone, Debug)]
@@ -107,12 +106,7 @@ impl Cloud {
     /// # Errors
     /// When there is none of either.
     pub async fn connect(region: Option<&str>) -> Result<Cloud, Trouble> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(region) = region {
-            loader = loader.region(Region::new(region.to_owned()));
-        }
-        let retry = aws_config::retry::RetryConfig::standard().with_max_attempts(ATTEMPTS);
-        let config = loader.retry_config(retry).load().await;
+        let config = connection::defaults(region.map(str::to_owned)).load().await;
         let region = config.region().map(ToString::to_string).ok_or(Trouble::NoRegion)?;
         let cloud = Cloud { client: Client::new(&config), config, region };
         cloud.credentials().await?;
@@ -127,6 +121,11 @@ impl Cloud {
         let none = |why: String| Trouble::NoCredentials { why };
         let provider = self.config.credentials_provider().ok_or_else(|| none("no provider is set up".to_owned()))?;
         provider.provide_credentials().await.map_err(|why| none(DisplayErrorContext(&why).to_string()))
+    }
+
+    /// What clients of services are made of.
+    pub(crate) fn config(&self) -> &SdkConfig {
+        &self.config
     }
 
     /// Another endpoint than AWS's own, where one is set.
