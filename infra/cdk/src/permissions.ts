@@ -65,7 +65,7 @@ const allow = (Sid: string, Action: string[], Resource: unknown, Condition?: unk
 
 const ITEM_ACTIONS = [
   'dynamodb:BatchGetItem', 'dynamodb:ConditionCheckItem', 'dynamodb:DeleteItem', 'dynamodb:GetItem', 'dynamodb:PutItem',
-  'dynamodb:Query', 'dynamodb:UpdateItem',
+  'dynamodb:Query',
 ];
 const BLOB_ACTIONS = {
   write: ['s3:AbortMultipartUpload', 's3:GetObject', 's3:PutObject'],

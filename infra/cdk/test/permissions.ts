@@ -38,6 +38,13 @@ test('each role has the statements its handlers need', () => {
   }
 });
 
+test('items are read and written, never scanned', () => {
+  for (const role of ROLES) {
+    const verbs = statements(role)['Tables']?.Action.map((action) => action.replace('dynamodb:', ''));
+    assert.deepEqual(verbs, ['BatchGetItem', 'ConditionCheckItem', 'DeleteItem', 'GetItem', 'PutItem', 'Query'], role);
+  }
+});
+
 test('only who writes events reaches the event store', () => {
   const reaching = ROLES.filter((role) => JSON.stringify(statements(role)['Tables']?.Resource).includes('EventsTable'));
   assert.deepEqual(reaching, ['api', 'events']);
