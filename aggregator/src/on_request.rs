@@ -88,6 +88,10 @@ pub async fn on_request(context: &Context, messages: &[Message]) -> Vec<Outcome>
         }
     }
     for group in together(scans) {
+        if context.is_over() {
+            group.iter().for_each(|job| outcomes[job.work.index] = Outcome::RetryFrom(Position::default()));
+            continue;
+        }
         let ended = on_request_scan::scan(context, &group, Keep::All).await;
         for (job, ended) in group.into_iter().zip(ended) {
             outcomes[job.work.index] = end(context, &job.work.request, ended).await;

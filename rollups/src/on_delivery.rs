@@ -28,6 +28,10 @@ pub async fn on_delivery(context: &Context, budget: u32, messages: &[Message]) -
         }
     }
     for at in units {
+        if context.is_over() {
+            outcomes[at] = Outcome::RetryFrom(Position::default());
+            continue;
+        }
         outcomes[at] = on_unit(context, budget, &messages[at]).await.unwrap_or_else(|error| again(&error));
     }
     outcomes

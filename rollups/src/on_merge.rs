@@ -30,6 +30,7 @@ use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::request::{ComputeSnapshotRequest, REQUEST_DAYS_MAX, Reason};
 use tidemill_schemas::snapshot::{BlobRange, Digest, Header};
 use tidemill_schemas::time::Timestamp;
+use tidemill_schemas::window::Position;
 
 use crate::merge::{self as decide, Next};
 use crate::preflight::{Preflight, preflight};
@@ -83,6 +84,10 @@ pub async fn on_merge(context: &Context, budget: u32, messages: &[Message]) -> V
         }
     }
     for (at, request) in longer {
+        if context.is_over() {
+            outcomes[at] = Outcome::RetryFrom(Position::default());
+            continue;
+        }
         outcomes[at] = match merge_all(context, budget, &request).await {
             Ok(None) => end(context, &request, Ok(())).await,
             Ok(Some(outcome)) => outcome,

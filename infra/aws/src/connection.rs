@@ -42,6 +42,8 @@ pub struct Stores {
     pub context: Context,
     /// The event table's stream, for those whom it is delivered to.
     pub feed: Arc<Feed>,
+    /// The queue of requests, for those whom its messages are delivered to.
+    pub requests: Arc<SqsQueue>,
 }
 
 impl Connection {
@@ -107,11 +109,11 @@ impl Connection {
         let streams = aws_sdk_dynamodbstreams::Client::new(&self.config);
         let feed = Feed::new(streams, tables.clone(), settings.events_table.clone(), Arc::clone(&items));
         let feed = Arc::new(feed);
-        let queue = SqsQueue::new(
+        let requests = Arc::new(SqsQueue::new(
             aws_sdk_sqs::Client::new(&self.config),
             settings.requests_url.clone(),
             settings.dead_letters_url.clone(),
-        );
+        ));
         let targets = Targets {
             dispatcher_arn: settings.dispatcher_arn.clone(),
             upkeep_arn: settings.upkeep_arn.clone(),
@@ -123,12 +125,12 @@ impl Connection {
             events: Arc::new(table(&settings.events_table, Some(Arc::clone(&feed)))),
             items,
             blobs,
-            requests: Arc::new(queue),
+            requests: Arc::clone(&requests) as _,
             schedule: Arc::new(SchedulerGroup::new(scheduler, settings.schedule_group.clone(), targets)),
             fold_bytes_max: FOLD_BYTES_DEFAULT,
             deadline: None,
         };
-        Ok(Stores { context, feed })
+        Ok(Stores { context, feed, requests })
     }
 }
 

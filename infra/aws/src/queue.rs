@@ -54,6 +54,16 @@ impl SqsQueue {
         Err(Error::Unavailable(why))
     }
 
+    /// Makes a delivered message visible again in `seconds`, instead of when its time is up.
+    ///
+    /// # Errors
+    /// The port's; the message then waits for its time.
+    pub async fn release(&self, receipt: &str, seconds: u32) -> Result<(), Error> {
+        let change = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
+        let sent = change.visibility_timeout(i32::try_from(seconds).unwrap_or(i32::MAX)).send().await;
+        sent.map(|_| ()).map_err(|error| mapped("ChangeMessageVisibility", Call::Repeatable, error))
+    }
+
     async fn take(&self, url: &str, limit: usize, hide_seconds: u32) -> Result<Vec<Message>, Error> {
         if limit == 0 {
             return Ok(Vec::new());

@@ -102,7 +102,7 @@ impl Function {
             Role::Events => records::on_event(&context, &self.source_default, event).await,
             Role::Changes => stream::on_event(&context, &self.stores.feed, stream::Consumer::Changes, event).await,
             Role::Seal => stream::on_event(&context, &self.stores.feed, stream::Consumer::Seal, event).await,
-            Role::Engine => requests::on_event(&context, self.repair_attempts, event).await,
+            Role::Engine => requests::on_event(&context, &self.stores.requests, self.repair_attempts, event).await,
             Role::Dispatcher | Role::Upkeep => firing::on_event(&context, event).await,
             Role::Api => Err(Failure::Never("the api function takes HTTP".to_owned())),
         }

@@ -7,18 +7,23 @@
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use serde_json::{Value, json};
 use tidemill_aggregator::request_store::RequestStore;
-use tidemill_aws::queue::decode;
+use tidemill_aws::queue::{SqsQueue, decode};
 use tidemill_ports::{Context, Error, Message, Outcome};
 use tidemill_rollups::on_delivery::on_delivery;
 use tidemill_schemas::request::ComputeSnapshotRequest;
 
 use crate::Failure;
 
+/// Seconds until a request comes again after its first delivery; each next time it is twice as long.
+const AGAIN_SECONDS: u32 = 2;
+/// How often that doubles.
+const AGAIN_DOUBLINGS_MAX: u32 = 6;
+
 /// One call; `budget`: how often a period asks for its missing days.
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn on_event(context: &Context, budget: u32, event: &str) -> Result<Value, Failure> {
+pub async fn on_event(context: &Context, queue: &SqsQueue, budget: u32, event: &str) -> Result<Value, Failure> {
     let event: SqsEvent =
         serde_json::from_str(event).map_err(|why| Failure::Unreadable { role: "engine", why: why.to_string() })?;
     let mut failed: Vec<&str> = Vec::new();
@@ -41,11 +46,11 @@ pub async fn on_event(context: &Context, budget: u32, event: &str) -> Result<Val
     for ((message, id), outcome) in messages.iter().zip(ids).zip(outcomes) {
         match outcome {
             Outcome::Done => {}
-            Outcome::RetryFrom(_) => match go_on(context, message).await {
+            Outcome::RetryFrom(_) => match go_on(context, queue, message).await {
                 Ok(true) => {}
                 Ok(false) => failed.push(id),
                 Err(why) => {
-                    tracing::warn!(%why, "a request was not sent again in halves; it comes again as it is");
+                    tracing::warn!(%why, "a request comes again when its message's time is up");
                     failed.push(id);
                 }
             },
@@ -69,13 +74,15 @@ fn message(record: &SqsMessage) -> Result<Message, Error> {
     })
 }
 
-/// Sends a request over several days again as two, when it was time that ran out; whether it did.
-async fn go_on(context: &Context, message: &Message) -> Result<bool, Error> {
-    if !context.is_over() {
-        return Ok(false);
+/// What becomes of a request that is to come again; whether its message is done with. One over several days that ran
+/// out of time is sent again as two; any other one comes again soon, later with every delivery.
+async fn go_on(context: &Context, queue: &SqsQueue, message: &Message) -> Result<bool, Error> {
+    let request = serde_json::from_slice::<ComputeSnapshotRequest>(&message.body).ok();
+    if let Some(halves) = request.and_then(|request| request.halves()).filter(|_| context.is_over()) {
+        RequestStore::new(context).send(&halves).await?;
+        return Ok(true);
     }
-    let Ok(request) = serde_json::from_slice::<ComputeSnapshotRequest>(&message.body) else { return Ok(false) };
-    let Some(halves) = request.halves() else { return Ok(false) };
-    RequestStore::new(context).send(&halves).await?;
-    Ok(true)
+    let seconds = AGAIN_SECONDS << message.deliveries.min(AGAIN_DOUBLINGS_MAX);
+    queue.release(&message.receipt, seconds).await?;
+    Ok(false)
 }
