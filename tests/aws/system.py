@@ -31,6 +31,7 @@ SEED = 20_260_326
 INSIGHTS = {
     "orders": """insight: orders
 type: standard
+from: "*"
 timezone: Europe/Berlin
 refresh: 1m
 by: [country]
@@ -38,9 +39,9 @@ metrics: {orders: count(*), revenue: sum(amount)}
 """,
     "buyers": """insight: buyers
 type: standard
+from: order
 timezone: America/New_York
 refresh: 5m
-where: name = 'order'
 metrics: {buyers: count(distinct actor), mean: avg(amount), share: "percent(amount > 50)"}
 """,
     "checkout": """insight: checkout
@@ -48,9 +49,7 @@ type: funnel
 timezone: Europe/Berlin
 refresh: 15m
 within: 1d
-steps:
-  - {name: viewed, where: name = 'view'}
-  - {name: ordered, where: name = 'order'}
+steps: [view, order]
 """,
 }
 
@@ -172,6 +171,7 @@ def main() -> None:
     parser.add_argument("bootstrap")
     parser.add_argument("scratch", type=pathlib.Path)
     arguments = parser.parse_args()
+    arguments.command, arguments.bootstrap = map(os.path.abspath, (arguments.command, arguments.bootstrap))
     events = generate()
     by_record, by_aggregate, by_url = events[:8_000], events[8_000:14_000], events[14_000:]
 
@@ -198,7 +198,7 @@ def main() -> None:
     wait_for("events in pages", lambda: status(deployment)["page rows"] >= EVENTS)
     print(f"{EVENTS} events are in pages after {time.monotonic() - began:.0f} s", flush=True)
     seen = status(deployment)
-    assert seen["page rows"] == EVENTS and seen["quarantined"] == 1, seen
+    assert seen["page rows"] == EVENTS and seen["quarantined"] >= 1, seen
     deployment.run("backfill", "--all")
     print(f"all days and longer periods are computed after {time.monotonic() - began:.0f} s", flush=True)
 
