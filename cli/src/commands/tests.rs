@@ -224,3 +224,15 @@ fn the_command_line_is_well_formed() {
     use clap::CommandFactory;
     crate::Arguments::command().debug_assert();
 }
+
+#[cfg(not(feature = "aws"))]
+#[tokio::test]
+async fn a_build_without_aws_says_how_to_get_one_with_it() {
+    for line in ["deploy --yes", "destroy --yes tidemill"] {
+        let (done, calls) = run(line).await;
+        let failure = done.expect_err("it cannot");
+        assert_eq!(failure.code, "TM0946", "{line}");
+        assert!(failure.help.is_some_and(|help| help.contains("--features aws")), "{line}");
+        assert!(calls.is_empty(), "{line}: {calls:?}");
+    }
+}

@@ -13,6 +13,8 @@ use super::Trouble;
 
 /// What Lambda starts.
 const PROGRAM: &str = "bootstrap";
+/// The newest glibc that Lambda's `provided.al2023` has is 2.34.
+const GLIBC_MINOR_MAX: u32 = 34;
 /// Bytes of a program; Lambda unpacks no more than 250 MB.
 pub const PROGRAM_BYTES_MAX: u64 = 250 * 1024 * 1024;
 
@@ -50,9 +52,9 @@ impl Archive {
         let (bytes, architecture) = if file.starts_with(&LOCAL) {
             let program = unpack(&file)
                 .ok_or_else(|| wrong(name, "this zip has no program `bootstrap` at its top that can be read", BUILD))?;
-            (file, architecture(name, &program)?)
+            (file, runnable(name, &program)?)
         } else {
-            let architecture = architecture(name, &file)?;
+            let architecture = runnable(name, &file)?;
             (pack(&file).map_err(|why| wrong(name, &why.to_string(), BUILD))?, architecture)
         };
         let key = format!("functions/{:032x}-{architecture}.zip", xxh3_128(&bytes));
@@ -80,6 +82,30 @@ fn architecture(name: &str, program: &[u8]) -> Result<&'static str, Trouble> {
             Err(wrong(name, "this program is for a processor that Lambda has not", "build it for x86_64 or aarch64"))
         }
     }
+}
+
+/// The processor of a program that Lambda can run.
+fn runnable(name: &str, program: &[u8]) -> Result<&'static str, Trouble> {
+    let architecture = architecture(name, program)?;
+    match glibc_minor(program).filter(|minor| *minor > GLIBC_MINOR_MAX) {
+        None => Ok(architecture),
+        Some(minor) => Err(wrong(
+            name,
+            &format!("it needs glibc 2.{minor}, and Lambda has 2.{GLIBC_MINOR_MAX}"),
+            "build it where glibc is older, as infra/Dockerfile does",
+        )),
+    }
+}
+
+/// The newest `GLIBC_2.x` a program names: those are the versions it links against.
+fn glibc_minor(program: &[u8]) -> Option<u32> {
+    const VERSION: &[u8] = b"GLIBC_2.";
+    let at = program.windows(VERSION.len()).enumerate().filter(|(_, bytes)| *bytes == VERSION).map(|(at, _)| at);
+    let minor = |at: usize| {
+        let digits = program[at + VERSION.len()..].iter().take_while(|byte| byte.is_ascii_digit()).take(4);
+        digits.fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
+    };
+    at.map(minor).max()
 }
 
 /// A zip of one program, of which every byte is told by the program.
@@ -119,7 +145,7 @@ fn pack(program: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(zip)
 }
 
-/// The beginning of `bootstrap` in a zip, by the directory at its end; `None` when it is not there.
+/// The program `bootstrap` of a zip, by the directory at its end; `None` when it is not there.
 fn unpack(zip: &[u8]) -> Option<Vec<u8>> {
     let number = |at: usize, bytes: usize| -> Option<usize> {
         let field = zip.get(at..at.checked_add(bytes)?)?;
@@ -136,22 +162,22 @@ fn unpack(zip: &[u8]) -> Option<Vec<u8>> {
         if zip.get(at + 46..at + 46 + name)? == PROGRAM.as_bytes() {
             let local = number(at + 42, 4)?;
             let from = local + 30 + number(local + 26, 2)? + number(local + 28, 2)?;
-            return header(zip.get(from..from.checked_add(packed)?)?, method);
+            return inflated(zip.get(from..from.checked_add(packed)?)?, method);
         }
         at += 46 + name + extra + comment;
     }
     None
 }
 
-/// The first bytes of a packed file: enough for the header.
-fn header(packed: &[u8], method: usize) -> Option<Vec<u8>> {
-    let mut begin = Vec::new();
+/// A packed file as it was, no longer than a program may be.
+fn inflated(packed: &[u8], method: usize) -> Option<Vec<u8>> {
+    let mut program = Vec::new();
     let read = match method {
-        0 => packed.take(64).read_to_end(&mut begin),
-        8 => flate2::read::DeflateDecoder::new(packed).take(64).read_to_end(&mut begin),
+        0 => packed.take(PROGRAM_BYTES_MAX).read_to_end(&mut program),
+        8 => flate2::read::DeflateDecoder::new(packed).take(PROGRAM_BYTES_MAX).read_to_end(&mut program),
         _ => return None,
     };
-    read.ok().map(|_| begin)
+    read.ok().map(|_| program)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ fn an_archive_is_taken_as_it_is() {
     let packed = Archive::of("bootstrap", program(62)).unwrap();
     let again = Archive::of("functions.zip", packed.bytes.clone()).unwrap();
     assert_eq!(again, packed);
-    assert_eq!(unpack(&packed.bytes).unwrap(), program(62)[..64]);
+    assert_eq!(unpack(&packed.bytes).unwrap(), program(62));
 }
 
 #[test]
@@ -37,6 +37,20 @@ fn an_archive_is_what_zips_are() {
     assert_eq!(u32::from_le_bytes(zip[at + 38..at + 42].try_into().unwrap()) >> 16, 0o100_755);
     assert_eq!(zip[at + 42..at + 46], [0; 4]);
     assert_eq!(zip.len(), at + 46 + PROGRAM.len() + 22);
+}
+
+#[test]
+fn a_program_for_a_newer_system_is_refused_packed_or_not() {
+    let needing = |version: &str| [program(62), version.as_bytes().to_vec(), vec![0]].concat();
+    for version in ["GLIBC_2.34", "GLIBC_2.3", "GLIBC_2.2.5"] {
+        assert!(Archive::of("bootstrap", needing(version)).is_ok(), "{version}");
+    }
+    let newer = needing("GLIBC_2.2.5\0GLIBC_2.36");
+    let zip = pack(&newer).unwrap();
+    for bytes in [newer, zip] {
+        let Err(Trouble::Archive { message, .. }) = Archive::of("bootstrap", bytes) else { panic!("taken") };
+        assert!(message.contains("needs glibc 2.36, and Lambda has 2.34"), "{message}");
+    }
 }
 
 #[test]
