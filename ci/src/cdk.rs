@@ -6,13 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::python::{install_into, interpreter_of};
+use crate::ministack::{self, ENVIRONMENT};
+use crate::python::interpreter_of;
 use crate::step::{Place, run};
 
-/// Where cfn-lint is installed, and whatever else deployments are tested with.
-pub const ENVIRONMENT: &str = "venv-deploy";
-/// What is pinned for it.
-pub const REQUIREMENTS: &str = "tests/deploy/requirements.txt";
 /// What the app is made of.
 const PARTS: [&str; 6] = ["package.json", "package-lock.json", "tsconfig.json", "src", "test", "templates"];
 
@@ -21,7 +18,7 @@ const PARTS: [&str; 6] = ["package.json", "package-lock.json", "tsconfig.json", 
 /// # Errors
 /// When there is no Node 20, a package cannot be had, or a check fails.
 pub fn run_all(place: &Place) -> Result<(), String> {
-    install_into(place, ENVIRONMENT, REQUIREMENTS)?;
+    ministack::install(place)?;
     let app = place.installed.join("cdk");
     copy_parts(&place.root.join("infra/cdk"), &app)?;
     install(&app)?;

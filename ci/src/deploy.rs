@@ -8,10 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::cdk::{ENVIRONMENT, REQUIREMENTS};
 use crate::demo::tidemill;
-use crate::ministack::{Ministack, without_variables};
-use crate::python::{install_into, interpreter_of};
+use crate::ministack::{ENVIRONMENT, Ministack, install, without_variables};
+use crate::python::interpreter_of;
 use crate::step::{Place, cargo};
 
 /// Machines in an ELF header.
@@ -26,13 +25,13 @@ type Variables<'a> = &'a [(&'a str, &'a str)];
 /// # Errors
 /// When the stack does not become what it should, or a mistake is not told for what it is.
 pub fn run(place: &Place) -> Result<(), String> {
-    install_into(place, ENVIRONMENT, REQUIREMENTS)?;
+    install(place)?;
     let program = ["build", "--workspace", "--bin", "tidemill", "--features", "tidemill-cli/aws"];
     cargo(place, &program)?;
     let scratch = place.scratch.join("deploy");
     fs::create_dir_all(&scratch).map_err(|why| format!("{}: {why}", scratch.display()))?;
     let files = Files::write(&scratch)?;
-    let account = Account { place, ministack: Ministack::serve(place, ENVIRONMENT)?, files };
+    let account = Account { place, ministack: Ministack::serve(place)?, files };
     let mut tried = Tried { account: &account, failures: Vec::new() };
     tried.mistakes();
     tried.life()?;
@@ -98,7 +97,7 @@ impl Account<'_> {
     fn script(&self, script: &str, arguments: &[&str]) -> Result<Told, String> {
         let mut command = Command::new(interpreter_of(self.place, ENVIRONMENT));
         self.ministack.point(&mut command);
-        command.arg(self.place.root.join("tests/deploy").join(script)).args(arguments);
+        command.arg(self.place.root.join("tests/aws").join(script)).args(arguments);
         told(command.stdin(Stdio::null()))
     }
 

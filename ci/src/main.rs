@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use step::{Outcome, Place, Step, cargo};
 
 /// Every step, in order.
-const STEPS: [Step; 18] = [
+const STEPS: [Step; 19] = [
     Step { name: "fmt", about: "formatting", run: |place| cargo(place, &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
@@ -65,7 +65,7 @@ const STEPS: [Step; 18] = [
         about: "funnels, patterns, cohorts and correlations beside ClickHouse's; TIDEMILL_CASES=n for n cases",
         run: actors::run,
     },
-    Step { name: "aws", about: "the ports on AWS, against an emulator", run: aws::run },
+    Step { name: "aws", about: "the ports on AWS, against an emulator", run: aws::laws },
     Step { name: "s3", about: "history imported from a bucket, by a build with the feature `s3`", run: s3::run },
     Step {
         name: "cdk",
@@ -76,6 +76,11 @@ const STEPS: [Step; 18] = [
         name: "deploy",
         about: "`tidemill deploy` and `destroy` against an account on this machine",
         run: deploy::run,
+    },
+    Step {
+        name: "system",
+        about: "20,000 events through a deployed stack: every answer beside those of one process",
+        run: aws::system,
     },
 ];
 

@@ -4,35 +4,55 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use crate::python::interpreter_of;
+use crate::python::{install_into, interpreter_of};
 use crate::step::Place;
+
+/// Where it is installed, with what else the steps about AWS need of Python.
+pub const ENVIRONMENT: &str = "venv-aws";
+
+/// Installs it, unless it is installed already.
+///
+/// # Errors
+/// When there is no Python 3, or the packages cannot be had.
+pub fn install(place: &Place) -> Result<(), String> {
+    install_into(place, ENVIRONMENT, "tests/aws/requirements.txt")
+}
 
 /// A served account.
 pub struct Ministack {
     server: Child,
     /// Where it answers.
     pub endpoint: String,
+    /// What puts its clock forward.
+    clock: String,
 }
 
 impl Ministack {
-    /// Serves one, with the Python of an environment that has ministack.
+    /// Serves one.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn serve(place: &Place, environment: &str) -> Result<Ministack, String> {
-        let script = place.root.join("tests/deploy/serving.py");
-        let mut python = Command::new(interpreter_of(place, environment));
+    pub fn serve(place: &Place) -> Result<Ministack, String> {
+        let script = place.root.join("tests/aws/emulator.py");
+        let mut python = Command::new(interpreter_of(place, ENVIRONMENT));
         without_variables(python.arg(&script));
         let server = python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let server = server.map_err(|why| format!("{}: {why}", script.display()))?;
-        let mut ministack = Ministack { server, endpoint: String::new() };
-        let out = ministack.server.stdout.take().ok_or("ministack has no output")?;
-        BufReader::new(out).read_line(&mut ministack.endpoint).map_err(|why| format!("ministack: {why}"))?;
-        ministack.endpoint = ministack.endpoint.trim().to_owned();
-        if ministack.endpoint.is_empty() {
+        let mut ministack = Ministack { server, endpoint: String::new(), clock: String::new() };
+        let mut out = BufReader::new(ministack.server.stdout.take().ok_or("ministack has no output")?);
+        for line in [&mut ministack.endpoint, &mut ministack.clock] {
+            out.read_line(line).map_err(|why| format!("ministack: {why}"))?;
+            *line = line.trim().to_owned();
+        }
+        if ministack.clock.is_empty() {
             return Err(format!("{} ended before it served anything", script.display()));
         }
         Ok(ministack)
+    }
+
+    /// What tests find it by.
+    pub fn variables(&self) -> [(&'static str, &str); 2] {
+        [("TIDEMILL_EMULATOR", &self.endpoint), ("TIDEMILL_EMULATOR_CLOCK", &self.clock)]
     }
 
     /// Points a command at the account, and at no other.

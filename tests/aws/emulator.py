@@ -44,12 +44,12 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def tell(endpoint: str, clock: str) -> None:
+def tell(endpoint: str, clock: str, out) -> None:
     deadline = real_time() + 60
     while real_time() < deadline:
         try:
             urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=1).read()
-            print(endpoint, clock, sep="\n", flush=True)
+            print(endpoint, clock, sep="\n", file=out, flush=True)
             return
         except (urllib.error.URLError, OSError):
             threading.Event().wait(0.05)
@@ -70,11 +70,14 @@ def main() -> None:
         AWS_ENDPOINT_URL=endpoint,
         LOG_LEVEL=os.environ.get("LOG_LEVEL", "ERROR"),
     )
+    # What it logs is for stderr: stdout is for the two lines.
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     clock = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Clock)
     threading.Thread(target=clock.serve_forever, daemon=True).start()
     threading.Thread(target=end_with_input, daemon=True).start()
     clock_url = "http://%s:%s/" % clock.server_address
-    threading.Thread(target=tell, args=(endpoint, clock_url), daemon=True).start()
+    threading.Thread(target=tell, args=(endpoint, clock_url, out), daemon=True).start()
     sys.argv = sys.argv[:1]
     from ministack.app import main as serve
 
