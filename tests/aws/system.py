@@ -155,13 +155,10 @@ def answers(ask) -> dict[str, bytes]:
     span = f"from={first}&to={last}"
     found = {}
     for insight in INSIGHTS:
-        routes = ["series", "breakdown"] if insight != "checkout" else ["steps", "series"]
-        for route in routes:
-            for every in ["day", "week", "month", "none"]:
-                path = f"/v1/insights/{insight}/{route}?{span}&every={every}"
-                found[path] = ask(path)
-        path = f"/v1/insights/{insight}/digest?{span}"
-        found[path] = ask(path)
+        whole = ["breakdown", "digest"] if insight != "checkout" else ["steps", "digest"]
+        paths = [f"series?{span}&every={every}" for every in ["day", "week", "month", "quarter", "year"]]
+        for path in paths + [f"{route}?{span}" for route in whole]:
+            found[f"{insight}/{path}"] = ask(f"/v1/insights/{insight}/{path}")
     return found
 
 

@@ -121,6 +121,16 @@ impl Emulator {
         }
     }
 
+    /// A bucket of its own that is empty.
+    ///
+    /// # Panics
+    /// When the emulator refuses.
+    pub async fn bucket(&self, name: &str) -> String {
+        let name = name.replace('*', &format!("t{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)));
+        self.finish("s3", self.http.put(format!("{}/{name}", self.endpoint))).await;
+        name
+    }
+
     /// Ports over resources of their own.
     ///
     /// # Panics

@@ -4,6 +4,7 @@
 
 pub mod conformance;
 pub mod emulator;
+pub mod express;
 pub mod fault;
 pub mod generator;
 pub mod history;
