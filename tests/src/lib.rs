@@ -6,6 +6,7 @@ pub mod conformance;
 pub mod fault;
 pub mod generator;
 pub mod history;
+pub mod interleave;
 pub mod memory;
 pub mod oracle;
 pub mod reference;
