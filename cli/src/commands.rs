@@ -10,6 +10,7 @@ pub mod backfill;
 pub mod check;
 pub mod compact;
 pub mod completions;
+pub mod cost;
 mod days;
 pub mod demo;
 pub mod doctor;
@@ -67,6 +68,8 @@ pub enum Command {
     Quarantine(quarantine::Quarantine),
     /// Make, list and revoke keys for a server that others can reach
     Keys(keys::Keys),
+    /// What a month costs on AWS: of this project, or of the reference
+    Cost(cost::Cost),
     /// Look for what is wrong with the project or its server
     Doctor(doctor::Doctor),
     /// Print the JSON Schema of definition files, for editors
@@ -97,6 +100,7 @@ impl Command {
             Command::Sql(command) => command.run(session).await,
             Command::Quarantine(command) => command.run(session).await,
             Command::Keys(command) => command.run(session).await,
+            Command::Cost(command) => command.run(session).await,
             Command::Doctor(command) => command.run(session).await,
             Command::Schema(command) => command.run(session),
             Command::Completions(command) => command.run(session),

@@ -7,6 +7,7 @@ mod bucket;
 mod client;
 mod commands;
 mod convert;
+mod cost;
 mod definitions;
 mod failure;
 mod importing;
