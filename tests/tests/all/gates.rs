@@ -1,10 +1,10 @@
 //! Sends and imports of one source, interleaved at every port call, on tables whose checks cost: what is live in the end
-//! is the highest revision of each identity. And canaries: an import that does not wait, or a send that does not look
-//! at its clock, is caught by the same property.
+//! is the highest revision of each identity. And a canary: a send that does not look at its clock is caught by the same
+//! property.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -12,12 +12,12 @@ use tidemill_ingest::gate::{Announced, Gate};
 use tidemill_ports::{Clock, Context, Table};
 use tidemill_schemas::event::Event;
 use tidemill_schemas::keys::{self, Tenant};
-use tidemill_schemas::time::{MICROS_PER_SECOND, Timestamp};
+use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::value::Value;
 use tidemill_tests::fault::Faults;
 use tidemill_tests::generator::{Random, line};
 use tidemill_tests::interleave::{Pace, Turns};
-use tidemill_tests::memory::{MemoryWorld, VirtualClock};
+use tidemill_tests::memory::MemoryWorld;
 use tidemill_tests::tables::{self, MAP};
 use tidemill_tests::world::{World, json};
 use tower::ServiceExt;
@@ -54,20 +54,8 @@ fn copy(id: u64, rev: u64) -> Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Canary {
     None,
-    /// The importer's clock runs: whatever it waits for is over at once.
-    ImporterDoesNotWait,
     /// The sender's clock stands still: nothing it read is ever old.
     SenderDoesNotLook,
-}
-
-/// A clock that leaps at every look.
-struct Running(Arc<VirtualClock>, AtomicI64);
-
-impl Clock for Running {
-    fn now(&self) -> Timestamp {
-        let ahead = self.1.fetch_add(25, Ordering::SeqCst);
-        self.0.now().plus_micros(ahead * MICROS_PER_SECOND)
-    }
 }
 
 /// A clock that stands still.
@@ -131,18 +119,11 @@ async fn live_through(seed: u64, canary: Canary) -> (Vec<String>, Vec<String>) {
     let turns = Turns::of(seed ^ 0x7EA5, Arc::clone(&world.ports.clock));
     let slow = turns.around(&world.context, Pace { turns_max: 3, slow_percent: 20, slow_turns_max: 2_000 });
     let quick = turns.around(&world.context, Pace { turns_max: 2, slow_percent: 1, slow_turns_max: 30 });
-    let clock = Arc::clone(&world.ports.clock);
     let sends = Context {
         clock: if canary == Canary::SenderDoesNotLook { Arc::new(Standing(now())) } else { Arc::clone(&slow.clock) },
         ..slow
     };
-    let imports = Context {
-        clock: match canary {
-            Canary::ImporterDoesNotWait => Arc::new(Running(clock, AtomicI64::new(0))),
-            _ => Arc::clone(&quick.clock),
-        },
-        ..quick
-    };
+    let imports = quick;
     let (mut best, mut of_all) = (BTreeMap::<u64, u64>::new(), Vec::new());
     for batches in [5, 5, 5, 2, 2] {
         let mut all = Vec::new();
@@ -155,11 +136,6 @@ async fn live_through(seed: u64, canary: Canary) -> (Vec<String>, Vec<String>) {
             all.push(copies.into_iter().map(|(id, rev)| copy(id, rev)).collect::<Vec<_>>());
         }
         of_all.push(all);
-    }
-    if canary == Canary::ImporterDoesNotWait {
-        // Two whose clocks run would take each other for dead, and never get done.
-        let others = of_all.pop().unwrap_or_default();
-        of_all[3].extend(others);
     }
     let sending = tidemill_api::router(Arc::new(sends), true);
     let imports = Arc::new(imports);
@@ -219,11 +195,6 @@ async fn caught(canary: Canary) -> Option<u64> {
         }
     }
     None
-}
-
-#[tokio::test]
-async fn an_import_that_does_not_wait_is_caught() {
-    assert!(caught(Canary::ImporterDoesNotWait).await.is_some());
 }
 
 #[tokio::test]
