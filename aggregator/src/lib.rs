@@ -10,6 +10,7 @@ pub mod actors;
 pub mod additive;
 mod base;
 pub mod blob_name;
+pub mod chunk;
 mod columns;
 pub mod content;
 pub mod definition_store;

@@ -16,13 +16,14 @@ use tidemill_schemas::event::Event;
 use tidemill_schemas::expression::Column;
 use tidemill_schemas::keys::{Key, Tenant};
 use tidemill_schemas::strategy::{Strategy, strategy};
-use tidemill_schemas::window::{Position, Through};
+use tidemill_schemas::window::Position;
 
 use crate::activity_store::ActivityStore;
 use crate::additive::{AdditiveCell, CellKey, deltas};
+use crate::chunk::{Chunk, Place};
 use crate::definition_store::{DefinitionStore, Held};
 use crate::plan::Plan;
-use crate::total_store::{Total, TotalStore, TotalsOf};
+use crate::total_store::{HeldChunk, TotalStore, TotalsOf};
 
 /// Totals read and written together: those of as many insights as fit, and of one at least.
 const TOTALS_TOGETHER_MAX: usize = 20_000;
@@ -149,13 +150,23 @@ impl<'d> Delivery<'d> {
     }
 }
 
-/// A total that is to include the delivery.
+/// A cell that is to include the delivery.
 struct Pending {
     /// Which insight's.
     insight: usize,
-    key: Key,
     at: (Date, CellKey),
+    place: Place,
+    /// Splits it is known to lie behind.
+    splits: usize,
     cell: AdditiveCell,
+}
+
+/// Cells of one chunk that are to include the delivery.
+struct Together {
+    insight: usize,
+    key: Key,
+    splits: usize,
+    cells: Vec<Pending>,
 }
 
 /// The adding of a delivery to the totals of several insights.
@@ -172,11 +183,12 @@ type Rests = BTreeMap<(usize, Position), Deltas>;
 impl Adding<'_> {
     /// Takes an insight's totals up; gives them up when they cannot hold what the delivery adds.
     async fn begin(&mut self, insight: usize) -> Result<(), Error> {
-        let Insight { of, plan } = &self.insights[insight];
+        let Insight { plan, .. } = &self.insights[insight];
         match self.delivery.images.deltas(plan) {
             Ok(deltas) => {
                 for (at, cell) in deltas {
-                    self.left.push(Pending { insight, key: of.key(at.0, &at.1)?, at, cell });
+                    let place = Place::of(&at.1).map_err(Error::Invalid)?;
+                    self.left.push(Pending { insight, at, place, splits: 0, cell });
                 }
                 Ok(())
             }
@@ -192,37 +204,53 @@ impl Adding<'_> {
         self.totals.end_coverage(of, self.delivery.shard).await
     }
 
+    /// What is left, by the chunk it is to be found in.
+    fn together(&mut self) -> Vec<Together> {
+        let mut chunks: BTreeMap<Key, Together> = BTreeMap::new();
+        for pending in std::mem::take(&mut self.left) {
+            let Pending { insight, splits, .. } = pending;
+            let key = self.insights[insight].of.key(pending.at.0, &pending.place, splits);
+            let chunk = chunks.entry(key.clone());
+            chunk.or_insert_with(|| Together { insight, key, splits, cells: Vec::new() }).cells.push(pending);
+        }
+        chunks.into_values().collect()
+    }
+
     /// Adds until every total includes the delivery.
     async fn finish(&mut self) -> Result<(), Error> {
         let mut rests = Rests::new();
         while !self.left.is_empty() {
-            let keys: Vec<Key> = self.left.iter().map(|pending| pending.key.clone()).collect();
+            let chunks = self.together();
+            let keys: Vec<Key> = chunks.iter().map(|together| together.key.clone()).collect();
             let stored = self.totals.get_each(&keys).await?;
             let (mut changed, mut written, mut given_up) = (Vec::new(), Vec::new(), BTreeMap::new());
-            for (pending, stored) in std::mem::take(&mut self.left).into_iter().zip(stored) {
-                let Insight { plan, .. } = &self.insights[pending.insight];
-                let (mut total, rank) = match stored {
-                    Some((total, rank)) => (total, Some(rank)),
-                    None => {
-                        let (key, through) = (pending.at.1.clone(), Through::default());
-                        (Total { key, through, cell: AdditiveCell::zero(plan) }, None)
-                    }
+            for (mut together, stored) in chunks.into_iter().zip(stored) {
+                let (mut chunk, rank) = match stored {
+                    Some((chunk, rank)) => (chunk, Some(rank)),
+                    None => (Chunk::default(), None),
                 };
-                match total_with(&mut total, plan, self.delivery, &pending, &mut rests) {
+                if chunk.is_split {
+                    together.cells.iter_mut().for_each(|pending| pending.splits = together.splits + 1);
+                    self.left.append(&mut together.cells);
+                    continue;
+                }
+                let Insight { plan, .. } = &self.insights[together.insight];
+                match chunk_with(&mut chunk, plan, self.delivery, &together.cells, &mut rests) {
                     Ok(true) => {
-                        changed.push((pending.key.clone(), total, rank));
-                        written.push(pending);
+                        let (key, splits) = (together.key.clone(), together.splits);
+                        changed.push(HeldChunk { key, splits, chunk, rank });
+                        written.push(together);
                     }
                     Ok(false) => {}
-                    Err(Stop::Insight(why)) => drop(given_up.insert(pending.insight, why)),
+                    Err(Stop::Insight(why)) => drop(given_up.insert(together.insight, why)),
                     Err(Stop::Port(error)) => return Err(error),
                 }
             }
-            for (pending, outcome) in written.into_iter().zip(self.totals.put_each(changed).await?) {
+            for (mut together, outcome) in written.into_iter().zip(self.totals.put_each(changed).await?) {
                 match outcome {
                     Ok(()) => {}
                     // Someone came between, or the write may have happened: the item itself will tell.
-                    Err(Error::Conflict(_) | Error::Unknown(_)) => self.left.push(pending),
+                    Err(Error::Conflict(_) | Error::Unknown(_)) => self.left.append(&mut together.cells),
                     Err(other) => return Err(other),
                 }
             }
@@ -242,37 +270,38 @@ enum Stop {
     Insight(String),
 }
 
-/// Adds to `total` what of the delivery it does not include yet; whether there was anything.
-fn total_with(
-    total: &mut Total,
+/// Adds to `chunk` what of the delivery it does not include yet; whether there was anything.
+fn chunk_with(
+    chunk: &mut Chunk,
     plan: &Plan,
     delivery: &Delivery<'_>,
-    pending: &Pending,
+    cells: &[Pending],
     rests: &mut Rests,
 ) -> Result<bool, Stop> {
-    let included = total.through.of(delivery.shard);
+    let included = chunk.through.of(delivery.shard);
     if included >= delivery.last {
         return Ok(false);
     }
-    let mut add = |cell: &AdditiveCell| {
-        total.cell.add(cell).ok_or_else(|| Stop::Insight("a running count leaves 64 bits".to_owned()))
-    };
-    if included < delivery.first {
-        add(&pending.cell)?;
-    } else {
-        // The delivery was cut anew: some of it is in. Count the rest alone, once for all totals that stand there.
-        let rest = match rests.entry((pending.insight, included)) {
-            std::collections::btree_map::Entry::Occupied(held) => held.into_mut(),
-            std::collections::btree_map::Entry::Vacant(place) => {
-                let from = delivery.changes.partition_point(|change| change.position <= included);
-                let images = Images::of(&delivery.changes[from..], &delivery.wanted).map_err(Stop::Port)?;
-                place.insert(images.deltas(plan).map_err(Stop::Insight)?)
-            }
+    for pending in cells {
+        let cell = if included < delivery.first {
+            Some(&pending.cell)
+        } else {
+            // The delivery was cut anew: some of it is in. Count the rest alone, once for all totals that stand there.
+            let rest = match rests.entry((pending.insight, included)) {
+                std::collections::btree_map::Entry::Occupied(held) => held.into_mut(),
+                std::collections::btree_map::Entry::Vacant(place) => {
+                    let from = delivery.changes.partition_point(|change| change.position <= included);
+                    let images = Images::of(&delivery.changes[from..], &delivery.wanted).map_err(Stop::Port)?;
+                    place.insert(images.deltas(plan).map_err(Stop::Insight)?)
+                }
+            };
+            rest.get(&pending.at)
         };
-        if let Some(cell) = rest.get(&pending.at) {
-            add(cell)?;
+        if let Some(cell) = cell {
+            let held = chunk.cells.entry(pending.at.1.clone()).or_insert_with(|| AdditiveCell::zero(plan));
+            held.add(cell).ok_or_else(|| Stop::Insight("a running count leaves 64 bits".to_owned()))?;
         }
     }
-    total.through.advance(delivery.shard, delivery.last);
+    chunk.through.advance(delivery.shard, delivery.last);
     Ok(true)
 }

@@ -3,24 +3,25 @@
 //! In: a request for running days of an incremental insight. Out: published snapshots, or "read the pages instead"
 //! where the totals do not cover a day. Totals cover a day when they have counted every change any page of it brought.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidemill_ingest::event_store::EventStore;
 use tidemill_ingest::manifest::PageSet;
 use tidemill_ingest::page_store::PageStore;
 use tidemill_ports::{Context, Error};
 use tidemill_schemas::calendar::{self, Date};
-use tidemill_schemas::keys::{Key, Tenant};
+use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::window::{Through, Window};
 
 use crate::additive::{AdditiveCell, CellKey, day_cells};
+use crate::chunk::{Chunk, Place};
 use crate::fold::FoldError;
 use crate::metric::DayCells;
 use crate::on_request::{Failure, Work, may_use_totals};
 use crate::on_request_commit::{self, Computed};
 use crate::spill_store::scratch;
 use crate::states;
-use crate::total_store::{Total, TotalStore, TotalsOf};
+use crate::total_store::{HeldChunk, TotalStore, TotalsOf};
 
 impl Work {
     /// The totals of this work's insight.
@@ -52,7 +53,7 @@ pub(crate) async fn try_totals(context: &Context, work: &Work) -> Result<bool, F
     let mut computed = Vec::new();
     for date in calendar::dates(work.request.first, work.request.last) {
         let totals = store.day(&work.totals(&tenant), date).await?;
-        let Ok(cells) = cells_of(work, totals.iter().map(|(_, total, _)| total)) else {
+        let Ok(cells) = cells_of(work, &totals) else {
             // Totals that don't add up are no answer; the pages are.
             return Ok(false);
         };
@@ -84,8 +85,9 @@ async fn covers(
     }))
 }
 
-fn cells_of<'t>(work: &Work, totals: impl Iterator<Item = &'t Total>) -> Result<DayCells, FoldError> {
-    day_cells(&work.plan, totals.map(|total| (total.key.clone(), total.cell.clone())))
+fn cells_of(work: &Work, totals: &[HeldChunk]) -> Result<DayCells, FoldError> {
+    let cells = totals.iter().flat_map(|held| &held.chunk.cells);
+    day_cells(&work.plan, cells.map(|(key, cell)| (key.clone(), cell.clone())))
 }
 
 /// What comparing a scanned day with its running totals showed.
@@ -117,11 +119,11 @@ pub(crate) async fn compare(
     }
     let totals = store.day(&work.totals(&tenant), date).await?;
     // A total that includes changes behind the pages says nothing about the pages.
-    if !totals.iter().all(|(_, total, _)| set.through.covers(&total.through)) {
+    if !totals.iter().all(|held| set.through.covers(&held.chunk.through)) {
         return Ok(Compared::MovedOn);
     }
     // Totals that don't add up differ from every page.
-    if let Ok(cells) = cells_of(work, totals.iter().map(|(_, total, _)| total)) {
+    if let Ok(cells) = cells_of(work, &totals) {
         let states = states::to_content(&cells, scratch()).map_err(|why| Failure::Again(why.to_string()))?;
         if states.hash() == scanned_states {
             return Ok(Compared::Equal);
@@ -138,24 +140,38 @@ async fn heal(
     work: &Work,
     date: Date,
     through: &Through,
-    totals: Vec<(Key, Total, u64)>,
+    totals: Vec<HeldChunk>,
     scanned: Vec<(CellKey, AdditiveCell)>,
 ) -> Result<(), Failure> {
     let tenant = work.tenant();
     let of = work.totals(&tenant);
-    let mut right: BTreeMap<Key, _> = BTreeMap::new();
+    let (mut marks, mut right) = (BTreeSet::new(), BTreeMap::new());
+    for mut held in totals {
+        if held.chunk.is_split {
+            marks.insert(held.key);
+            continue;
+        }
+        // What is no longer there stays as nothing: the chunk includes that it went.
+        held.chunk.cells.values_mut().for_each(|cell| *cell = AdditiveCell::zero(&work.plan));
+        held.chunk.through = through.clone();
+        right.insert(held.key.clone(), held);
+    }
     for (cell_key, cell) in scanned {
-        right.insert(of.key(date, &cell_key)?, (cell_key, cell));
+        let place = Place::of(&cell_key).map_err(Failure::Never)?;
+        let mut splits = 0;
+        while marks.contains(&of.key(date, &place, splits)) {
+            splits += 1;
+        }
+        let key = of.key(date, &place, splits);
+        let new = || HeldChunk {
+            key: key.clone(),
+            splits,
+            chunk: Chunk { through: through.clone(), ..Chunk::default() },
+            rank: None,
+        };
+        right.entry(key.clone()).or_insert_with(new).chunk.cells.insert(cell_key, cell);
     }
-    let mut writes = Vec::new();
-    for (key, total, rank) in totals {
-        let (cell_key, cell) = right.remove(&key).unwrap_or_else(|| (total.key, AdditiveCell::zero(&work.plan)));
-        writes.push((key, Total { key: cell_key, through: through.clone(), cell }, Some(rank)));
-    }
-    for (key, (cell_key, cell)) in right {
-        writes.push((key, Total { key: cell_key, through: through.clone(), cell }, None));
-    }
-    for outcome in store.put_each(writes).await? {
+    for outcome in store.put_each(right.into_values().collect()).await? {
         match outcome {
             // It moved on while we looked; the next comparison sees it as it is then.
             Ok(()) | Err(Error::Conflict(_)) => {}

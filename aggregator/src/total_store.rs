@@ -1,35 +1,21 @@
-//! The total store: running totals, one item per (insight, fingerprint, event-time day, group).
+//! The total store: running totals of an (insight, fingerprint, event-time day), in [chunks](crate::chunk).
 //!
-//! Each item holds its values **and the feed position they include, per shard**, so a delivery that comes again is
+//! Each chunk holds its values **and the feed position they include, per shard**, so a delivery that comes again is
 //! recognised by the item itself: no dedupe table, no batch token. In: what a delivery adds to each total. Out: a day's
 //! totals. This store never adds to an item it has not read.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tidemill_ports::{Condition, Context, Effect, Error, Item, Query, Write};
 use tidemill_schemas::calendar::Date;
-use tidemill_schemas::keys::{self, Key, Tenant};
+use tidemill_schemas::keys::{self, Decoder, Key, Tenant};
 use tidemill_schemas::window::{Position, Through};
-use xxhash_rust::xxh3::xxh3_128;
 
-use crate::additive::{AdditiveCell, CellKey};
+use crate::chunk::{Chunk, Place, Written};
 
-/// The version of a total's stored body, its first byte.
-pub const TOTAL_FORMAT: u8 = 1;
 /// The name of the consumer whose progress the totals stand at.
 const CONSUMER: &str = "totals";
-
-/// A running total.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Total {
-    /// Which cell of the day.
-    pub key: CellKey,
-    /// What is included, per feed shard.
-    pub through: Through,
-    /// The values.
-    pub cell: AdditiveCell,
-}
 
 /// Totals of one insight under one fingerprint.
 #[derive(Clone, Copy, Debug)]
@@ -43,15 +29,23 @@ pub struct TotalsOf<'t> {
 }
 
 impl TotalsOf<'_> {
-    /// Where a cell of a day is kept. Cells are named by hash: a group's values may be longer than a key.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] when the group cannot be encoded.
-    pub fn key(&self, day: Date, cell: &CellKey) -> Result<Key, Error> {
-        let encoded = postcard::to_stdvec(cell).map_err(|why| Error::Invalid(format!("group: {why}")))?;
-        let name = xxh3_128(&encoded).to_be_bytes();
-        Ok(keys::total(self.tenant, self.insight, self.fingerprint, day, &name))
+    /// Where the chunk of a place is kept that lies behind so many splits.
+    pub fn key(&self, day: Date, place: &Place, splits: usize) -> Key {
+        keys::totals(self.tenant, self.insight, self.fingerprint, day, place.name(splits))
     }
+}
+
+/// A chunk as it is kept.
+#[derive(Clone, Debug)]
+pub struct HeldChunk {
+    /// Where.
+    pub key: Key,
+    /// How many splits it lies behind.
+    pub splits: usize,
+    /// What.
+    pub chunk: Chunk,
+    /// The item's rank, as it was read; `None`: there was none.
+    pub rank: Option<u64>,
 }
 
 /// The total store of a context.
@@ -66,45 +60,55 @@ impl<'a> TotalStore<'a> {
         TotalStore { context }
     }
 
-    /// The totals at `keys` with their ranks; `None` where there is none yet.
+    /// The chunks at `keys`; `None` where there is none yet.
     ///
     /// # Errors
     /// The port's.
-    pub async fn get_each(&self, keys: &[Key]) -> Result<Vec<Option<(Total, u64)>>, Error> {
+    pub async fn get_each(&self, keys: &[Key]) -> Result<Vec<Option<(Chunk, u64)>>, Error> {
         let items = self.context.items.get_each(keys).await?;
         items.into_iter().map(|item| item.map(|item| Ok((decode(&item)?, item.rank))).transpose()).collect()
     }
 
-    /// Writes totals, each if it is still at the rank that was read. One outcome each.
-    pub async fn put_each(&self, totals: Vec<(Key, Total, Option<u64>)>) -> Result<Vec<Result<(), Error>>, Error> {
-        let mut writes = Vec::with_capacity(totals.len());
-        for (key, total, read) in totals {
-            let condition = read.map_or(Condition::Absent, Condition::RankIs);
-            let body = postcard::to_extend(&total, vec![TOTAL_FORMAT]);
-            let body = body.map_err(|why| Error::Invalid(format!("total: {why}")))?;
-            let item = Item { rank: read.map_or(1, |rank| rank + 1), body: body.into() };
-            writes.push(Write { key, condition, effect: Effect::Put(item) });
+    /// Writes chunks, each if it is still at the rank that was read, and splits what has grown too large. One outcome
+    /// each.
+    pub async fn put_each(&self, chunks: Vec<HeldChunk>) -> Result<Vec<Result<(), Error>>, Error> {
+        let (mut alone, mut groups) = (Vec::new(), Vec::new());
+        let mut is_alone = Vec::with_capacity(chunks.len());
+        for held in chunks {
+            let mut group = writes_of(held)?;
+            is_alone.push(group.len() == 1);
+            match group.len() {
+                1 => alone.append(&mut group),
+                _ => groups.push(group),
+            }
         }
-        Ok(self.context.items.write_each(writes).await)
+        let mut alone = self.context.items.write_each(alone).await.into_iter();
+        let mut groups = self.context.items.write_groups(groups).await.into_iter();
+        let told = |outcome: Option<Result<(), Error>>| {
+            outcome.unwrap_or_else(|| Err(Error::Unknown("the table told nothing of a write".to_owned())))
+        };
+        Ok(is_alone.into_iter().map(|is_alone| told(if is_alone { alone.next() } else { groups.next() })).collect())
     }
 
-    /// Every total of a day, with where it is kept and its rank; those that came back to nothing included.
+    /// Every chunk of a day, the marks of those that were split included, and cells that came back to nothing.
     ///
     /// # Errors
     /// The port's.
-    pub async fn day(&self, of: &TotalsOf<'_>, day: Date) -> Result<Vec<(Key, Total, u64)>, Error> {
+    pub async fn day(&self, of: &TotalsOf<'_>, day: Date) -> Result<Vec<HeldChunk>, Error> {
         let partition = keys::totals_partition(of.tenant, of.insight, of.fingerprint, day);
         let mut query = Query { partition, ..Query::default() };
-        let mut totals = Vec::new();
+        let mut chunks = Vec::new();
         loop {
             let slice = self.context.items.query(&query).await?;
             for (sort, item) in slice.items {
-                let total = decode(&item)?;
-                totals.push((Key { partition: query.partition.clone(), sort }, total, item.rank));
+                let name = Decoder::new(&sort).bytes();
+                let splits = name.ok_or_else(|| Error::Invalid("totals key unreadable".to_owned()))?.len();
+                let key = Key { partition: query.partition.clone(), sort };
+                chunks.push(HeldChunk { key, splits, chunk: decode(&item)?, rank: Some(item.rank) });
             }
             match slice.next {
                 Some(next) => query.after = Some(next),
-                None => return Ok(totals),
+                None => return Ok(chunks),
             }
         }
     }
@@ -207,13 +211,31 @@ impl<'a> TotalStore<'a> {
     }
 }
 
-fn decode(item: &Item) -> Result<Total, Error> {
-    match item.body.split_first() {
-        Some((&TOTAL_FORMAT, body)) => {
-            postcard::from_bytes(body).map_err(|why| Error::Invalid(format!("stored total unreadable: {why}")))
+/// The write of a chunk, or the group that splits it.
+fn writes_of(held: HeldChunk) -> Result<Vec<Write>, Error> {
+    let HeldChunk { key, splits, chunk, rank } = held;
+    let (body, parts) = match chunk.written(splits).map_err(Error::Invalid)? {
+        Written::Whole(body) => (body, Vec::new()),
+        Written::Split(mark, parts) => (mark, parts),
+    };
+    let condition = rank.map_or(Condition::Absent, Condition::RankIs);
+    let item = Item { rank: rank.map_or(1, |rank| rank + 1), body: body.into() };
+    let mut name = Decoder::new(&key.sort).bytes().ok_or_else(|| Error::Invalid("totals key unreadable".to_owned()))?;
+    name.push(0);
+    let mut writes = vec![Write { key: key.clone(), condition, effect: Effect::Put(item) }];
+    for (digit, body) in parts {
+        if let Some(last) = name.last_mut() {
+            *last = digit;
         }
-        _ => Err(Error::Invalid("stored total of unknown version".to_owned())),
+        let key = Key { partition: key.partition.clone(), sort: keys::Encoder::default().bytes(&name).end() };
+        let effect = Effect::Put(Item { rank: 1, body: body.into() });
+        writes.push(Write { key, condition: Condition::Absent, effect });
     }
+    Ok(writes)
+}
+
+fn decode(item: &Item) -> Result<Chunk, Error> {
+    Chunk::decode(&item.body).map_err(Error::Invalid)
 }
 
 fn json<T: serde::de::DeserializeOwned>(item: &Item) -> Result<T, Error> {

@@ -41,6 +41,8 @@ pub const IMPORT_SESSIONS_MAX: usize = 8;
 pub const IMPORT_FILES_MAX: usize = 100_000;
 /// Bytes of one uploaded file.
 pub const IMPORT_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
+/// Seconds until a request comes again that a closed gate stands in the way of.
+const BUSY_SECONDS: u32 = 2;
 /// How long a session lives untouched, in microseconds.
 const IDLE_MICROS_MAX: i64 = 60 * 60 * MICROS_PER_SECOND;
 /// Bytes of a file's name.
@@ -297,7 +299,10 @@ impl Problem {
     pub fn of_gate(error: GateError) -> Problem {
         match error {
             GateError::Port(error) => error.into(),
-            closed => Problem::importing(format!("{closed}; send again after the time in Retry-After")),
+            GateError::Announced { seconds, .. } => {
+                Problem::importing(format!("{error}; commit again after the time in Retry-After"), seconds)
+            }
+            closed => Problem::importing(format!("{closed}; send again after the time in Retry-After"), BUSY_SECONDS),
         }
     }
 

@@ -136,10 +136,10 @@ impl Problem {
         Problem::new(StatusCode::NOT_ACCEPTABLE, "TM0317", message)
     }
 
-    /// TM0142: an import of the source is being committed.
-    pub fn importing(message: impl Into<String>) -> Problem {
+    /// TM0142: an import of the source is being committed, or is to wait until it may.
+    pub fn importing(message: impl Into<String>, seconds: u32) -> Problem {
         let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "TM0142", message);
-        problem.retry_after_seconds = Some(2);
+        problem.retry_after_seconds = Some(seconds);
         problem
     }
 

@@ -211,19 +211,36 @@ impl Client {
 impl Caller {
     /// Sends a request, again while the server says that it is busy. Any status comes back as a response.
     pub async fn request(&self, request: &Request) -> Result<Response, Failure> {
+        self.request_telling(request, &|_, _| {}).await
+    }
+
+    /// The same, and tells what it waits for, and how long, each time before it waits.
+    async fn request_telling(
+        &self,
+        request: &Request,
+        on_wait: &(dyn Fn(&Response, Duration) + Sync),
+    ) -> Result<Response, Failure> {
         for _ in 1..ATTEMPTS_MAX {
             let response = self.request_once(request).await?;
-            match response.retry_after() {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => return Ok(response),
-            }
+            let Some(wait) = response.retry_after() else { return Ok(response) };
+            on_wait(&response, wait);
+            tokio::time::sleep(wait).await;
         }
         self.request_once(request).await
     }
 
     /// Sends a request; a status of 400 or more is a failure.
     pub async fn ask(&self, request: &Request) -> Result<Response, Failure> {
-        let response = self.request(request).await?;
+        self.ask_telling(request, &|_, _| {}).await
+    }
+
+    /// The same, and tells what it waits for, and how long, each time before it waits.
+    pub async fn ask_telling(
+        &self,
+        request: &Request,
+        on_wait: &(dyn Fn(&Response, Duration) + Sync),
+    ) -> Result<Response, Failure> {
+        let response = self.request_telling(request, on_wait).await?;
         if response.status >= 400 {
             return Err(Failure::of_response(response.status, &response.body));
         }

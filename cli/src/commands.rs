@@ -10,6 +10,7 @@ pub mod backfill;
 pub mod check;
 pub mod compact;
 pub mod completions;
+pub mod cost;
 mod days;
 pub mod demo;
 pub mod deploy;
@@ -73,6 +74,8 @@ pub enum Command {
     Deploy(deploy::Deploy),
     /// Remove tidemill's stack from an AWS account
     Destroy(destroy::Destroy),
+    /// What a month costs on AWS: of this project, or of the reference
+    Cost(cost::Cost),
     /// Look for what is wrong with the project or its server
     Doctor(doctor::Doctor),
     /// Print the JSON Schema of definition files, for editors
@@ -105,6 +108,7 @@ impl Command {
             Command::Keys(command) => command.run(session).await,
             Command::Deploy(command) => command.run(session).await,
             Command::Destroy(command) => command.run(session).await,
+            Command::Cost(command) => command.run(session).await,
             Command::Doctor(command) => command.run(session).await,
             Command::Schema(command) => command.run(session),
             Command::Completions(command) => command.run(session),

@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use tidemill_schemas::calendar::Zone;
 
 use crate::bucket::Object;
-use crate::client::{Caller, Request};
+use crate::client::{Caller, Request, Response};
 use crate::failure::Failure;
 use crate::json::{Json, quoted};
 use crate::sending::Summary;
@@ -22,6 +22,8 @@ use crate::terminal::Terminal;
 const READ_BYTES: usize = 1024 * 1024;
 /// How often the progress of a commit is asked for.
 const LOOK_MILLIS: u64 = 250;
+/// A wait of at least so many seconds is said.
+const WAIT_SAID_SECONDS: u64 = 5;
 
 /// How files make events, in the words of the command line.
 pub struct Asked {
@@ -178,7 +180,16 @@ async fn commit(caller: &Caller, terminal: &Terminal, path: &str) -> Result<Json
     let commit = Request::send(Method::POST, format!("{path}/commit"), "application/json", "");
     let bar = terminal.bar(0, "importing", false);
     let mut ticks = tokio::time::interval(std::time::Duration::from_millis(LOOK_MILLIS));
-    let mut committing = std::pin::pin!(caller.ask(&commit));
+    // Said once: what comes behind it is the same with fewer seconds.
+    let said = std::sync::atomic::AtomicBool::new(false);
+    let on_wait = |response: &Response, wait: std::time::Duration| {
+        if wait.as_secs() >= WAIT_SAID_SECONDS && !said.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            let why = response.json().map_or_else(|_| String::new(), |json| json.text_at("message").to_owned());
+            let why = why.split(';').take(2).collect::<Vec<_>>().join(";");
+            terminal.say(&format!("waiting: {}", crate::render::table::printable(&why)));
+        }
+    };
+    let mut committing = std::pin::pin!(caller.ask_telling(&commit, &on_wait));
     let done = loop {
         tokio::select! {
             done = &mut committing => break done,

@@ -9,6 +9,7 @@ mod client;
 mod cloud;
 mod commands;
 mod convert;
+mod cost;
 mod definitions;
 mod deployment;
 mod failure;

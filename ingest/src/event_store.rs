@@ -11,12 +11,13 @@ use tidemill_ports::{Change, Condition, Context, Effect, Error, Item, Query, Wri
 use tidemill_schemas::calendar::{self, Date};
 use tidemill_schemas::event::Event;
 use tidemill_schemas::keys::{self, Decoder, Key, Tenant};
-use tidemill_schemas::time::{MICROS_PER_SECOND, Timestamp};
+use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::{Position, Through};
 
+use crate::gate::{Gate, REQUEST_MICROS_MAX};
 use crate::identity::{self, Identity};
 use crate::image::Image;
-use crate::import_store::{Gate, GateError, ImportStore, SeenGate};
+use crate::import_store::{GateError, ImportStore, SeenGate};
 use crate::page_store::PageStore;
 
 /// The version of an event's stored body, its first byte.
@@ -25,8 +26,8 @@ pub const EVENT_FORMAT: u8 = 1;
 /// says nothing, because pages have it already; as an old one it is what the next change replaces.
 pub const EVENT_FORMAT_IMPORTED: u8 = 2;
 
-/// How long a request may take from reading the clock to being durable, in microseconds. Watermarks rely on it.
-pub const REQUEST_MICROS_MAX: i64 = 60 * MICROS_PER_SECOND;
+/// Writes of one call that no check stands beside: between calls the clock is looked at.
+const PLAIN_WRITES_MAX: usize = 250;
 /// How often a batch starts over when imports come between.
 const ATTEMPTS_MAX: u32 = 8;
 
@@ -37,6 +38,27 @@ pub enum Written {
     Accepted,
     /// This revision, or a higher one, was there already.
     Duplicate,
+}
+
+/// The gates a batch is written under.
+struct Gates {
+    seen: BTreeMap<String, SeenGate>,
+    /// The clock, as it was before they were read.
+    read_from: Timestamp,
+    /// Whether the table's checks cost.
+    checks_cost: bool,
+}
+
+impl Gates {
+    /// Whether a source's events are written beside a check that its gate is the one seen.
+    fn are_checked(&self, source: &str) -> bool {
+        !self.checks_cost || self.seen[source].announced
+    }
+
+    /// Whether an import may have announced itself and closed a gate since: what is not checked must not be written.
+    fn are_old(&self, now: Timestamp) -> bool {
+        now > self.read_from.plus_micros(REQUEST_MICROS_MAX) || now < self.read_from
+    }
 }
 
 /// The event store of a context.
@@ -50,8 +72,9 @@ impl<'a> EventStore<'a> {
         EventStore { context }
     }
 
-    /// Writes events in order and says what each write did, once all of them are durable. Every write is conditional on
-    /// its source's gate, so that no import ends between looking an id up and writing it.
+    /// Writes events in order and says what each write did, once all of them are durable. No import ends between looking
+    /// an id up and writing it: every write is conditional on its source's gate, or, where that costs, done before an
+    /// import that is not announced yet can close it.
     ///
     /// # Errors
     /// The first write that failed for another reason than being a duplicate, or [`GateError::Importing`]. Others may
@@ -64,13 +87,19 @@ impl<'a> EventStore<'a> {
                 break;
             }
             let sources: BTreeSet<&str> = open.iter().map(|at| events[*at].source.as_str()).collect();
-            let gates = ImportStore::new(self.context).gates(tenant, &sources).await?;
+            let read_from = self.context.clock.now();
+            let seen = ImportStore::new(self.context).gates(tenant, &sources).await?;
+            let gates = Gates { seen, read_from, checks_cost: self.context.events.checks_cost() };
             let left = self.settle_imported(tenant, events, &open, &gates, &mut written).await?;
             self.write_under(tenant, events, &left, &gates, &mut written).await?;
         }
         written
             .into_iter()
-            .map(|written| written.ok_or_else(|| Error::Unavailable("imports keep coming between".to_owned()).into()))
+            .map(|written| {
+                written.ok_or_else(|| {
+                    Error::Unavailable("imports keep coming between, or it takes too long".to_owned()).into()
+                })
+            })
             .collect()
     }
 
@@ -81,11 +110,11 @@ impl<'a> EventStore<'a> {
         tenant: &Tenant,
         events: &[Event],
         open: &[usize],
-        gates: &BTreeMap<String, SeenGate>,
+        gates: &Gates,
         written: &mut [Option<Written>],
     ) -> Result<Vec<usize>, Error> {
         let mut corrections: BTreeMap<(&str, i32), Vec<(&Event, Identity)>> = BTreeMap::new();
-        for (source, gate) in gates.iter().filter(|(_, gate)| !gate.runs.is_empty()) {
+        for (source, gate) in gates.seen.iter().filter(|(_, gate)| !gate.runs.is_empty()) {
             let of_source: Vec<usize> = open.iter().copied().filter(|at| events[*at].source == *source).collect();
             let hashes: Vec<u128> = of_source.iter().map(|at| identity::hash_of(&events[*at].id)).collect();
             let found = ImportStore::new(self.context).find(&gate.runs, &hashes).await?;
@@ -101,7 +130,7 @@ impl<'a> EventStore<'a> {
         }
         for ((source, day), corrected) in corrections {
             let day = calendar::utc_date_of_day(day.into());
-            self.bring_back(tenant, source, day, &corrected, &gates[source]).await?;
+            self.bring_back(tenant, source, day, &corrected, gates).await?;
         }
         Ok(open.iter().copied().filter(|at| written[*at].is_none()).collect())
     }
@@ -113,7 +142,7 @@ impl<'a> EventStore<'a> {
         source: &str,
         day: Date,
         corrected: &[(&Event, Identity)],
-        gate: &SeenGate,
+        gates: &Gates,
     ) -> Result<(), Error> {
         let keys: Vec<Key> = corrected.iter().map(|(event, _)| keys::event(tenant, source, &event.id)).collect();
         let held = self.context.events.get_each(&keys).await?;
@@ -131,17 +160,21 @@ impl<'a> EventStore<'a> {
             )));
         }
         let now = self.context.clock.now();
-        let groups = images.iter().map(|image| {
-            let put = Write {
+        let puts = images.iter().map(|image| {
+            Ok(Write {
                 key: keys::event(tenant, source, &image.id),
                 condition: Condition::Absent,
                 effect: Effect::Put(Item { rank: image.rev, body: encode_imported(image, now)? }),
-            };
-            Ok(vec![ImportStore::check(tenant, source, gate), put])
+            })
         });
-        let groups = groups.collect::<Result<Vec<_>, Error>>()?;
+        let puts = puts.collect::<Result<Vec<_>, Error>>()?;
         // Whoever put it first put the same; a gate that moved is noticed by the write that follows.
-        let outcomes = self.context.events.write_groups(groups).await;
+        let outcomes = if gates.are_checked(source) {
+            let check = ImportStore::check(tenant, source, &gates.seen[source]);
+            self.context.events.write_groups(puts.into_iter().map(|put| vec![check.clone(), put]).collect()).await
+        } else {
+            self.write_plain(puts, gates).await
+        };
         outcomes.into_iter().filter(|outcome| !matches!(outcome, Err(Error::Conflict(_)))).collect()
     }
 
@@ -151,12 +184,48 @@ impl<'a> EventStore<'a> {
         tenant: &Tenant,
         events: &[Event],
         open: &[usize],
-        gates: &BTreeMap<String, SeenGate>,
+        gates: &Gates,
         written: &mut [Option<Written>],
     ) -> Result<(), GateError> {
+        let (checked, plain): (Vec<usize>, Vec<usize>) =
+            open.iter().partition(|at| gates.are_checked(&events[**at].source));
+        let puts = plain.iter().map(|at| write_of(tenant, &events[*at])).collect::<Result<Vec<_>, Error>>()?;
+        for (at, outcome) in plain.iter().zip(self.write_plain(puts, gates).await) {
+            written[*at] = Some(match outcome {
+                Ok(()) => Written::Accepted,
+                Err(Error::Conflict(_)) => Written::Duplicate,
+                Err(other) => return Err(other.into()),
+            });
+        }
+        self.write_checked(tenant, events, &checked, gates, written).await
+    }
+
+    /// Writes no check stands beside, a part at a time; ends early when the gates are old.
+    async fn write_plain(&self, writes: Vec<Write>, gates: &Gates) -> Vec<Result<(), Error>> {
+        let mut outcomes = Vec::with_capacity(writes.len());
+        let mut left = writes.into_iter();
+        while left.len() > 0 && !gates.are_old(self.context.clock.now()) {
+            let part = left.by_ref().take(PLAIN_WRITES_MAX).collect();
+            outcomes.extend(self.context.events.write_each(part).await);
+        }
+        outcomes
+    }
+
+    /// Writes each event in a group with a check of its gate.
+    async fn write_checked(
+        &self,
+        tenant: &Tenant,
+        events: &[Event],
+        open: &[usize],
+        gates: &Gates,
+        written: &mut [Option<Written>],
+    ) -> Result<(), GateError> {
+        if open.is_empty() {
+            return Ok(());
+        }
         let group = |at: &usize| {
             let event = &events[*at];
-            let check = ImportStore::check(tenant, &event.source, &gates[&event.source]);
+            let check = ImportStore::check(tenant, &event.source, &gates.seen[&event.source]);
             Ok(vec![check, write_of(tenant, event)?])
         };
         let groups = open.iter().map(group).collect::<Result<Vec<_>, Error>>()?;
@@ -178,7 +247,7 @@ impl<'a> EventStore<'a> {
         };
         for at in conflicted {
             let source = &events[at].source;
-            if now[source].rank == gates[source].rank {
+            if now[source].rank == gates.seen[source].rank {
                 written[at] = Some(Written::Duplicate);
             }
         }

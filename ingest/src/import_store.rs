@@ -8,8 +8,13 @@
 //! |---|---|---|
 //! | absent | write under "still absent" | close it |
 //! | open | look the ids up in its runs, write under "still this rank" | close it |
+//! | announced | the same | close it |
 //! | closing | are asked to come again | the one that closed it scans, commits, opens it |
 //! | closing, lease over | take it over: raise `imports`, which stops the dead import's commit, then open it | the same |
+//!
+//! Where checks cost ([`tidemill_ports::Table::checks_cost`]), an absent or open gate is not checked: sends write plainly
+//! for [`REQUEST_MICROS_MAX`](crate::gate::REQUEST_MICROS_MAX) from before they read it, and an import announces it first
+//! and closes it [`ANNOUNCED_MICROS_MIN`](crate::gate::ANNOUNCED_MICROS_MIN) later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -23,6 +28,7 @@ use tidemill_ports::{Condition, Context, Effect, Error, Item, Write};
 use tidemill_schemas::keys::{self, Key, Tenant};
 use tidemill_schemas::time::{MICROS_PER_SECOND, Timestamp};
 
+use crate::gate::{self, Announced, Gate, Step};
 use crate::identity::{Filter, Identity};
 use crate::manifest::import_shard;
 use crate::page_store::PageStore;
@@ -62,24 +68,13 @@ pub struct Imports {
     pub runs: Vec<RunRef>,
 }
 
-/// A source's gate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gate {
-    /// [`IMPORTS_FORMAT`].
-    pub format: u32,
-    /// When it was written.
-    pub at: Timestamp,
-    /// Until when sends wait for an import; `None`: open.
-    pub closing_until: Option<Timestamp>,
-    /// The identity index as of this rank.
-    pub runs: Vec<RunRef>,
-}
-
 /// A gate as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeenGate {
     /// Its rank; `None`: absent.
     pub rank: Option<u64>,
+    /// Whether an import is about to close it.
+    pub announced: bool,
     /// The identity index; empty where there is no gate.
     pub runs: Vec<RunRef>,
 }
@@ -100,6 +95,17 @@ pub enum GateError {
     /// An import of the source is being committed.
     #[error("an import of the source `{}` is being committed", .0.escape_debug())]
     Importing(String),
+    /// The import may begin in so many seconds.
+    #[error(
+        "the import of the source `{}` is announced; sends that began before are given {seconds} s to end",
+        source_name.escape_debug()
+    )]
+    Announced {
+        /// Whose gate it is.
+        source_name: String,
+        /// When to come again.
+        seconds: u32,
+    },
     /// The import took too long, and someone else opened its gate.
     #[error("the import of the source `{}` lost its lease; import again", .0.escape_debug())]
     Lost(String),
@@ -135,7 +141,13 @@ impl<'a> ImportStore<'a> {
         let items = self.context.events.get_each(&keys).await?;
         let mut gates = BTreeMap::new();
         for (source, item) in sources.iter().zip(items) {
-            gates.insert((*source).to_owned(), self.passable(tenant, source, item).await?);
+            let held = self.settled(tenant, source, item).await?;
+            let seen = held.map_or_else(SeenGate::default, |(rank, gate)| SeenGate {
+                rank: Some(rank),
+                announced: gate.announced.is_some(),
+                runs: gate.runs,
+            });
+            gates.insert((*source).to_owned(), seen);
         }
         Ok(gates)
     }
@@ -146,14 +158,25 @@ impl<'a> ImportStore<'a> {
         Write { key: keys::import_gate(tenant, source), condition, effect: Effect::Check }
     }
 
-    async fn passable(&self, tenant: &Tenant, source: &str, item: Option<Item>) -> Result<SeenGate, GateError> {
+    /// A gate that is not closed, with its rank: a dead import's is opened, and so is one that was announced in vain.
+    async fn settled(
+        &self,
+        tenant: &Tenant,
+        source: &str,
+        item: Option<Item>,
+    ) -> Result<Option<(u64, Gate)>, GateError> {
         let mut item = item;
         for _ in 0..ATTEMPTS_MAX {
-            let Some(held) = item else { return Ok(SeenGate::default()) };
+            let Some(held) = item else { return Ok(None) };
             let gate: Gate = read(&held)?;
+            let now = self.context.clock.now();
             match gate.closing_until {
-                None => return Ok(SeenGate { rank: Some(held.rank), runs: gate.runs }),
-                Some(until) if until > self.context.clock.now() => return Err(GateError::Importing(source.to_owned())),
+                None if gate.is_abandoned(now) => match self.open_at(tenant, source, held.rank, gate.runs).await {
+                    Ok(()) | Err(Error::Conflict(_)) => {}
+                    Err(other) => return Err(other.into()),
+                },
+                None => return Ok(Some((held.rank, gate))),
+                Some(until) if until > now => return Err(GateError::Importing(source.to_owned())),
                 Some(_) => self.take_over(tenant, source, held.rank).await?,
             }
             item = self.context.events.get(&keys::import_gate(tenant, source)).await?;
@@ -183,7 +206,8 @@ impl<'a> ImportStore<'a> {
     }
 
     async fn open_at(&self, tenant: &Tenant, source: &str, rank: u64, runs: Vec<RunRef>) -> Result<(), Error> {
-        let gate = Gate { format: IMPORTS_FORMAT, at: self.context.clock.now(), closing_until: None, runs };
+        let at = self.context.clock.now();
+        let gate = Gate { format: IMPORTS_FORMAT, at, closing_until: None, announced: None, runs };
         let write = put(keys::import_gate(tenant, source), Condition::RankIs(rank), rank + 1, &gate)?;
         self.context.events.write(vec![write]).await
     }
@@ -202,20 +226,61 @@ impl<'a> ImportStore<'a> {
         }
     }
 
+    /// Says that an import is coming, where that takes time; returns when the gate may be closed.
+    pub(crate) async fn announce(&self, tenant: &Tenant, source: &str) -> Result<(), GateError> {
+        if self.context.events.checks_cost() {
+            self.closable(tenant, source).await?;
+        }
+        Ok(())
+    }
+
+    /// A gate that may be closed now if it is still of this rank, and its index.
+    async fn closable(&self, tenant: &Tenant, source: &str) -> Result<(Option<u64>, Vec<RunRef>), GateError> {
+        let key = keys::import_gate(tenant, source);
+        for _ in 0..ATTEMPTS_MAX {
+            let held = self.settled(tenant, source, self.context.events.get(&key).await?).await?;
+            // The clock is read after the gate was: what was announced by then has been there since then at the latest.
+            let now = self.context.clock.now();
+            let step = gate::next_step(held.as_ref().map(|(_, gate)| gate), self.context.events.checks_cost(), now);
+            let (rank, runs) = held.map_or((None, Vec::new()), |(rank, gate)| (Some(rank), gate.runs));
+            match step {
+                Step::Close => return Ok((rank, runs)),
+                Step::Wait(seconds) => {
+                    return Err(GateError::Announced { source_name: source.to_owned(), seconds });
+                }
+                Step::Raise(announced) => self.raise(tenant, source, rank, announced, runs).await?,
+            }
+        }
+        Err(GateError::Importing(source.to_owned()))
+    }
+
+    /// Raises a gate to an announced one, unless somebody else writes it first.
+    async fn raise(
+        &self,
+        tenant: &Tenant,
+        source: &str,
+        rank: Option<u64>,
+        announced: Announced,
+        runs: Vec<RunRef>,
+    ) -> Result<(), Error> {
+        let at = self.context.clock.now();
+        let gate = Gate { format: IMPORTS_FORMAT, at, closing_until: None, announced: Some(announced), runs };
+        let write = put(keys::import_gate(tenant, source), condition_of(rank), rank.unwrap_or(0) + 1, &gate)?;
+        match self.context.events.write(vec![write]).await {
+            Err(Error::Conflict(_)) => Ok(()),
+            other => other,
+        }
+    }
+
     /// Closes a source's gate for an import.
     pub(crate) async fn close(&self, tenant: &Tenant, source: &str) -> Result<Closed, GateError> {
         let key = keys::import_gate(tenant, source);
         for _ in 0..ATTEMPTS_MAX {
-            let seen = self.passable(tenant, source, self.context.events.get(&key).await?).await?;
+            let (seen, runs) = self.closable(tenant, source).await?;
             let now = self.context.clock.now();
-            let gate = Gate {
-                format: IMPORTS_FORMAT,
-                at: now,
-                closing_until: Some(now.plus_micros(GATE_LEASE_MICROS)),
-                runs: seen.runs,
-            };
-            let gate_rank = seen.rank.unwrap_or(0) + 1;
-            match self.context.events.write(vec![put(key.clone(), condition_of(seen.rank), gate_rank, &gate)?]).await {
+            let gate = closing(now, runs);
+            let gate_rank = seen.unwrap_or(0) + 1;
+            match self.context.events.write(vec![put(key.clone(), condition_of(seen), gate_rank, &gate)?]).await {
                 Err(Error::Conflict(_)) => continue,
                 other => other?,
             }
@@ -240,12 +305,7 @@ impl<'a> ImportStore<'a> {
         if now < closed.renewed.plus_micros(GATE_LEASE_MICROS / 2) {
             return Ok(());
         }
-        let gate = Gate {
-            format: IMPORTS_FORMAT,
-            at: now,
-            closing_until: Some(now.plus_micros(GATE_LEASE_MICROS)),
-            runs: closed.imports.runs.clone(),
-        };
+        let gate = closing(now, closed.imports.runs.clone());
         let key = keys::import_gate(tenant, &closed.source);
         let write = put(key, Condition::RankIs(closed.gate_rank), closed.gate_rank + 1, &gate)?;
         match self.context.events.write(vec![write]).await {
@@ -363,6 +423,12 @@ impl Filters {
         }
         filter
     }
+}
+
+/// A gate that is closed at `now`.
+fn closing(now: Timestamp, runs: Vec<RunRef>) -> Gate {
+    let closing_until = Some(now.plus_micros(GATE_LEASE_MICROS));
+    Gate { format: IMPORTS_FORMAT, at: now, closing_until, announced: None, runs }
 }
 
 fn condition_of(rank: Option<u64>) -> Condition {

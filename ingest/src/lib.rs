@@ -8,6 +8,7 @@ pub mod codec;
 pub mod compaction;
 mod compaction_store;
 pub mod event_store;
+pub mod gate;
 pub mod identity;
 pub mod image;
 pub mod import;

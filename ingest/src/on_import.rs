@@ -6,6 +6,7 @@
 //!
 //! 1. *Survey*: every file is read once; what is invalid is refused, the rest claims its identities. Unless a sample says
 //!    that most of it is there already, the rows are written as pages on the way.
+//!    Where closing a gate takes time, it is announced before that for the sources of a sample.
 //! 2. The sources' gates close: from here on no send of theirs succeeds.
 //! 3. *Sift*: claims against each other, the index of earlier imports, and the ledger.
 //! 4. *Write*: pages whose rows are all new are taken as they are; others are cut down to the new rows, and what was not
@@ -277,6 +278,8 @@ pub async fn on_import(
     let asked = request.clone();
     let (opened, mut refused_files) = blocking(move || Ok(open_all(&asked, files, now))).await?;
     let (mut opened, known) = on_import_sample::foresee(context, &request.tenant, opened).await?;
+    let may_write = |source: &&String| request.source_only.as_ref().is_none_or(|only| only == *source);
+    on_import_sample::announce(context, &request.tenant, known.sources.iter().filter(may_write)).await?;
     let scratch = Arc::new(scratch);
     let (opened, mut surveyed) = loop {
         let (only, counted, known, scratch) =
@@ -340,6 +343,7 @@ pub(crate) struct Run<'a> {
 async fn close_all(run: &Run<'_>, sources: &[String], closed: &mut Vec<Closed>) -> Result<(), ImportFailure> {
     let mut order: Vec<usize> = (0..sources.len()).collect();
     order.sort_by_key(|at| &sources[*at]);
+    on_import_sample::announce(run.context, run.tenant, sources.iter()).await?;
     let mut gates: BTreeMap<usize, Closed> = BTreeMap::new();
     let mut ended = Ok(());
     for at in order {

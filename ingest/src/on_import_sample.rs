@@ -1,7 +1,7 @@
 //! A sample of an import: whether most of it is new, before all of it is read.
 //!
-//! In: opened files. Out: what is known of the sources met, and the likelier way to write. Only speed depends on it:
-//! whatever it says, the same rows count in the end.
+//! In: opened files. Out: what is known of the sources met, and the likelier way to write; where an import has to be
+//! announced, its sources hear of it. Only speed depends on it: whatever it says, the same rows count in the end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tidemill_schemas::page::{ID, SOURCE};
 use crate::identity::hash_of;
 use crate::import::convert::Converted;
 use crate::import::survey::text;
-use crate::import_store::ImportStore;
+use crate::import_store::{GateError, ImportStore};
 use crate::on_import::{ImportFailure, blocking};
 use crate::on_import_read::{Opened, pieces};
 use crate::on_import_survey::IMPORT_SOURCES_MAX;
@@ -31,6 +31,8 @@ pub(crate) struct Foreseen {
     pub(crate) primaries: Arc<Primaries>,
     /// Whether rows are to be written while they are read.
     pub(crate) mostly_new: bool,
+    /// The sources of the rows looked at.
+    pub(crate) sources: Vec<String>,
 }
 
 /// Ids by source.
@@ -53,7 +55,29 @@ pub(crate) async fn foresee(
         asked += ids.len();
         found += known(context, tenant, source, ids).await?;
     }
-    Ok((opened, Foreseen { primaries: Arc::new(primaries), mostly_new: found * 2 <= asked }))
+    let (primaries, sources) = (Arc::new(primaries), sample.into_keys().collect());
+    Ok((opened, Foreseen { primaries, mostly_new: found * 2 <= asked, sources }))
+}
+
+/// Announces the import to sources, to all of them before it waits for any. Asks nothing where nobody waits.
+pub(crate) async fn announce(
+    context: &Context,
+    tenant: &Tenant,
+    sources: impl Iterator<Item = &String>,
+) -> Result<(), ImportFailure> {
+    let mut longest = None;
+    for source in sources.take(IMPORT_SOURCES_MAX) {
+        match ImportStore::new(context).announce(tenant, source).await {
+            Err(GateError::Announced { source_name, seconds }) => {
+                longest = longest.max(Some((seconds, source_name)));
+            }
+            other => other?,
+        }
+    }
+    match longest {
+        Some((seconds, source_name)) => Err(GateError::Announced { source_name, seconds }.into()),
+        None => Ok(()),
+    }
 }
 
 /// How many of a source's ids are there already.

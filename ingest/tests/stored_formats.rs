@@ -8,8 +8,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use tidemill_ingest::event_store::{decode, encode_imported};
+use tidemill_ingest::gate::{Announced, Gate};
 use tidemill_ingest::identity::{Filter, Identity, hash_of};
-use tidemill_ingest::import_store::{Gate, IMPORTS_FORMAT, Imports, RunRef};
+use tidemill_ingest::import_store::{IMPORTS_FORMAT, Imports, RunRef};
 use tidemill_ports::Item;
 use tidemill_schemas::event::Event;
 use tidemill_schemas::time::Timestamp;
@@ -39,8 +40,13 @@ fn runs() -> Vec<RunRef> {
 
 #[test]
 fn the_gate_and_what_was_imported_load() {
-    for (name, closing_until) in [("gate-open.json", None), ("gate-closing.json", Some(time()))] {
-        let gate = Gate { format: IMPORTS_FORMAT, at: time(), closing_until, runs: runs() };
+    for (name, closing_until, announced) in [
+        ("gate-open.json", None, None),
+        ("gate-closing.json", Some(time()), None),
+        ("gate-announced.json", None, Some(Announced::Sent)),
+        ("gate-announced-seen.json", None, Some(Announced::Seen(time()))),
+    ] {
+        let gate = Gate { format: IMPORTS_FORMAT, at: time(), closing_until, announced, runs: runs() };
         let bytes = kept(name, &serde_json::to_vec(&gate).unwrap());
         assert_eq!(serde_json::from_slice::<Gate>(&bytes).unwrap(), gate);
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tidemill_schemas::calendar::Date;
 
 use crate::backfill::{Amount, Unit};
-use crate::price::{self, Cost, PRICES_AS_OF, PRICES_REGION};
+use crate::price::{self, Cost, Prices};
 use crate::progress::{Costs, FOLD_DAYS};
 
 /// Engines that work side by side in one local process.
@@ -65,7 +65,7 @@ pub fn estimate(units: &[Unit], rehearsed: Option<Rehearsed>, budget: u32) -> Es
         local_seconds: engine_seconds / budget.min(LOCAL_ENGINES).min(at_most),
         aws_seconds: engine_seconds / budget.min(at_most),
         aws_dollars: price::cost(units, engine_seconds),
-        prices: format!("{PRICES_REGION}, {PRICES_AS_OF}"),
+        prices: format!("{}, {}", Prices::shipped().region, Prices::shipped().as_of),
     }
 }
 

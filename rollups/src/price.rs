@@ -1,49 +1,91 @@
-//! What AWS charges, and what a backfill makes it charge. Pure; the one place where prices stand.
+//! What AWS charges, and what a backfill makes it charge. Pure. The prices themselves stand in `infra/prices.toml`.
 
-use serde::Serialize;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
 
 use crate::backfill::{Amount, Unit};
 
-/// When the prices were looked up.
-pub const PRICES_AS_OF: &str = "2026-11";
-/// Where they hold.
-pub const PRICES_REGION: &str = "us-east-1";
 /// Memory of the engine's function, in GiB.
 pub const ENGINE_GIB: f64 = 2.0;
 
 /// One price.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Price {
-    /// US dollars for a million.
-    pub dollars_per_million: f64,
-    /// A million of what.
-    pub of: &'static str,
+    /// US dollars for `per` of them.
+    pub dollars: f64,
+    /// How many the price is for.
+    pub per: f64,
+    /// Of what.
+    pub of: String,
     /// Who says so.
-    pub source: &'static str,
+    pub source: String,
+    /// How many a month cost nothing.
+    #[serde(default)]
+    pub free: f64,
+    /// Nobody has looked it up lately.
+    #[serde(default)]
+    pub unchecked: bool,
 }
 
-/// A GiB-second of Lambda on arm64.
-pub const LAMBDA_GIB_SECOND: Price =
-    Price { dollars_per_million: 13.3334, of: "GB-seconds, arm64", source: "aws.amazon.com/lambda/pricing" };
-/// An invocation of Lambda.
-pub const LAMBDA_INVOCATION: Price =
-    Price { dollars_per_million: 0.20, of: "invocations", source: "aws.amazon.com/lambda/pricing" };
-/// A write of up to 1 KB to DynamoDB on demand; within a transaction it counts twice.
-pub const TABLE_WRITE: Price = Price {
-    dollars_per_million: 0.625,
-    of: "write request units",
-    source: "aws.amazon.com/dynamodb/pricing/on-demand",
-};
-/// A read of up to 4 KB from DynamoDB on demand.
-pub const TABLE_READ: Price =
-    Price { dollars_per_million: 0.125, of: "read request units", source: "aws.amazon.com/dynamodb/pricing/on-demand" };
-/// A PUT to S3 Standard.
-pub const BLOB_PUT: Price = Price { dollars_per_million: 5.0, of: "PUTs", source: "aws.amazon.com/s3/pricing" };
-/// A GET from S3 Standard.
-pub const BLOB_GET: Price = Price { dollars_per_million: 0.40, of: "GETs", source: "aws.amazon.com/s3/pricing" };
-/// A request to a standard queue of SQS.
-pub const QUEUE_REQUEST: Price =
-    Price { dollars_per_million: 0.40, of: "requests", source: "aws.amazon.com/sqs/pricing" };
+impl Price {
+    /// What so many cost.
+    pub fn of(&self, count: f64) -> f64 {
+        self.dollars * count / self.per
+    }
+}
+
+/// All prices, by what is paid for.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "what each is for stands beside its price, in the file")]
+pub struct Prices {
+    pub as_of: String,
+    pub region: String,
+    pub lambda_gib_second: Price,
+    pub lambda_invocation: Price,
+    pub table_write: Price,
+    pub table_read: Price,
+    pub table_storage: Price,
+    pub table_backup: Price,
+    pub feed_read: Price,
+    pub blob_put: Price,
+    pub blob_get: Price,
+    pub blob_storage: Price,
+    pub fast_put: Price,
+    pub fast_get: Price,
+    pub fast_storage: Price,
+    pub fast_upload: Price,
+    pub fast_download: Price,
+    pub queue_request: Price,
+    pub schedule_firing: Price,
+    pub kinesis_shard: Price,
+    pub kinesis_put_unit: Price,
+    pub log_bytes: Price,
+    pub alarm: Price,
+}
+
+/// The table of prices as it is shipped.
+pub const PRICES_TEXT: &str = include_str!("../../infra/prices.toml");
+
+static SHIPPED: LazyLock<Prices> =
+    LazyLock::new(|| Prices::read(PRICES_TEXT).unwrap_or_else(|why| unreachable!("a test reads them: {why}")));
+
+impl Prices {
+    /// Reads a table of prices; every price must be there, and no other.
+    ///
+    /// # Errors
+    /// In words: what is wrong with it.
+    pub fn read(text: &str) -> Result<Prices, String> {
+        toml::from_str(text).map_err(|why| why.to_string().trim_end().to_owned())
+    }
+
+    /// The prices as they are shipped.
+    pub fn shipped() -> &'static Prices {
+        &SHIPPED
+    }
+}
 
 /// The cost of something, in US dollars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -75,14 +117,35 @@ pub fn cost(units: &[Unit], engine_seconds: f64) -> Cost {
     let periods: u64 = units.iter().filter(|unit| !unit.period.is_day()).map(|unit| unit.count).sum();
     let members: usize = units.iter().map(|unit| unit.members.len()).sum();
     let (units, members, snapshots) = (units.len() as f64, members as f64, (amount.days + periods) as f64);
-    let of = |price: Price, count: f64| price.dollars_per_million * count / 1e6;
-    let compute = of(LAMBDA_GIB_SECOND, engine_seconds * ENGINE_GIB) + of(LAMBDA_INVOCATION, units);
+    let prices = Prices::shipped();
+    let compute = prices.lambda_gib_second.of(engine_seconds * ENGINE_GIB) + prices.lambda_invocation.of(units);
     let writes = SNAPSHOT_WRITES * snapshots + UNIT_WRITES * units + members;
     let reads = DAY_READS * amount.days as f64 + amount.folds as f64 + 2.0 * units;
-    let table = of(TABLE_WRITE, writes) + of(TABLE_READ, reads);
+    let table = prices.table_write.of(writes) + prices.table_read.of(reads);
     // A unit's states are one object an insight; folding reads a range of each day's.
     let gets = DAY_GETS * amount.days as f64 + amount.folds as f64;
-    let storage_and_queue =
-        of(BLOB_PUT, 2.0 * members) + of(BLOB_GET, gets) + of(QUEUE_REQUEST, MESSAGE_REQUESTS * units);
+    let storage_and_queue = prices.blob_put.of(2.0 * members)
+        + prices.blob_get.of(gets)
+        + prices.queue_request.of(MESSAGE_REQUESTS * units);
     Cost { compute, table, storage_and_queue, total: compute + table + storage_and_queue }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_table_is_whole() {
+        let prices = Prices::read(PRICES_TEXT).expect("readable");
+        assert_eq!(prices.region, "us-east-1");
+        assert!((prices.table_write.of(2_000_000.0) - 1.25).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_price_that_is_missing_or_unknown_is_named() {
+        let without = PRICES_TEXT.replace("[alarm]", "[alarms]");
+        assert!(Prices::read(&without).expect_err("refused").contains("alarm"));
+        let odd = PRICES_TEXT.replace("per = 1_000_000", "pre = 1_000_000");
+        assert!(Prices::read(&odd).expect_err("refused").contains("pre"));
+    }
 }

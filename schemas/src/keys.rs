@@ -260,19 +260,20 @@ pub fn definitions_partition(tenant: &Tenant) -> Vec<u8> {
     tenant.half("insight").end()
 }
 
-/// A running total: one group of one local day.
-pub fn total(tenant: &Tenant, insight: &str, fingerprint: &str, day: Date, group: &[u8]) -> Key {
-    Key { partition: totals_partition(tenant, insight, fingerprint, day), sort: Encoder::default().bytes(group).end() }
+/// A chunk of the running totals of one local day.
+pub fn totals(tenant: &Tenant, insight: &str, fingerprint: &str, day: Date, chunk: &[u8]) -> Key {
+    Key { partition: totals_partition(tenant, insight, fingerprint, day), sort: Encoder::default().bytes(chunk).end() }
 }
 
-/// The running totals of one local day.
+/// The running totals of one local day. Items of kind `total`, one a group, are of before there were chunks; nothing
+/// reads them.
 pub fn totals_partition(tenant: &Tenant, insight: &str, fingerprint: &str, day: Date) -> Vec<u8> {
-    tenant.half("total").text(insight).text(fingerprint).date(day).end()
+    tenant.half("totals").text(insight).text(fingerprint).date(day).end()
 }
 
-/// From which feed positions on an insight's running totals count.
+/// From which feed positions on an insight's running totals count. Those of kind `coverage` are of before there were chunks.
 pub fn coverage(tenant: &Tenant, insight: &str, fingerprint: &str) -> Key {
-    Key { partition: tenant.half("coverage").text(insight).end(), sort: Encoder::default().text(fingerprint).end() }
+    Key { partition: tenant.half("totals_since").text(insight).end(), sort: Encoder::default().text(fingerprint).end() }
 }
 
 /// How far the daily rollup of a zone has come.

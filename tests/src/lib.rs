@@ -8,6 +8,7 @@ pub mod express;
 pub mod fault;
 pub mod generator;
 pub mod history;
+pub mod interleave;
 pub mod memory;
 pub mod oracle;
 pub mod reference;

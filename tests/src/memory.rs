@@ -41,10 +41,15 @@ pub struct MemoryWorld {
 impl MemoryWorld {
     /// An empty world at `now`, whose feed has so many shards.
     pub fn new(now: Timestamp, shards: u16) -> MemoryWorld {
+        MemoryWorld::with(now, shards, false)
+    }
+
+    /// The same; `checks_cost`: its tables say that checks do.
+    pub fn with(now: Timestamp, shards: u16, checks_cost: bool) -> MemoryWorld {
         let clock = Arc::new(VirtualClock::at(now));
         MemoryWorld {
-            events: Arc::new(MemoryTable::new(shards)),
-            items: Arc::new(MemoryTable::new(0)),
+            events: Arc::new(MemoryTable::with(shards, checks_cost)),
+            items: Arc::new(MemoryTable::with(0, checks_cost)),
             blobs: Arc::new(InMemory::new()),
             requests: Arc::new(MemoryQueue::new(Arc::clone(&clock) as _)),
             schedule: Arc::new(MemorySchedule::new(Arc::clone(&clock) as _)),

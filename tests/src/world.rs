@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tidemill_aggregator::on_tick::on_tick;
 use tidemill_aggregator::request_store::RequestStore;
 use tidemill_aggregator::snapshot_store::{Series, Snapshot, SnapshotStore};
+use tidemill_ports::counted::Counter;
 use tidemill_ports::{Clock, Condition, Context, Effect, Outcome, Write};
 use tidemill_rollups::merge::REPAIR_ATTEMPTS_DEFAULT;
 use tidemill_rollups::on_period::{on_again, on_period};
@@ -34,8 +35,6 @@ use crate::memory::MemoryWorld;
 
 /// Attempts of one thing under faults before the faults are turned off.
 const ATTEMPTS_MAX: u32 = 40;
-/// Seconds until a request comes again that an import stands in the way of.
-const IMPORT_WAIT_SECONDS: i64 = 2;
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -52,6 +51,8 @@ pub struct World {
     pub ports: MemoryWorld,
     /// What fails, and how many calls there were.
     pub faults: Arc<Faults>,
+    /// What was asked of the ports, with what AWS would bill for it.
+    pub counter: Arc<Counter>,
     /// The ports as the system sees them.
     pub context: Arc<Context>,
     /// What has fired, by name and the time it was scheduled for.
@@ -74,13 +75,18 @@ impl World {
 
     /// An empty system with faults; `open`: callers without a key may do everything.
     pub fn with(now: Timestamp, shards: u16, faults: Arc<Faults>, open: bool) -> World {
-        let ports = MemoryWorld::new(now, shards);
-        let context = Arc::new(faults.around(&ports.context()));
+        World::over(MemoryWorld::new(now, shards), faults, open)
+    }
+
+    /// A system over these ports.
+    pub fn over(ports: MemoryWorld, faults: Arc<Faults>, open: bool) -> World {
+        let counter = Counter::new();
+        let context = Arc::new(counter.around(&faults.around(&ports.context())));
         let router = tidemill_api::router(Arc::clone(&context), open);
         let repair_attempts = REPAIR_ATTEMPTS_DEFAULT;
         let (firings, cursors) = (Vec::new(), BTreeMap::new());
         let (compacts, compacted) = (true, (0, 0));
-        World { ports, faults, context, firings, repair_attempts, compacts, compacted, router, cursors }
+        World { ports, faults, counter, context, firings, repair_attempts, compacts, compacted, router, cursors }
     }
 
     /// The time.
@@ -99,6 +105,18 @@ impl World {
         key: Option<&str>,
         body: impl Into<Body>,
     ) -> (StatusCode, String) {
+        let (status, _, answer) = self.answer(method, path, key, body).await;
+        (status, answer)
+    }
+
+    /// The same, with the seconds after which to come again.
+    async fn answer(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: impl Into<Body>,
+    ) -> (StatusCode, Option<i64>, String) {
         let method = Method::from_bytes(method.as_bytes()).expect("tests know methods");
         let mut request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
         if let Some(key) = key {
@@ -107,8 +125,9 @@ impl World {
         let request = request.body(body.into()).expect("tests build requests");
         let Ok(response) = self.router.clone().oneshot(request).await;
         let status = response.status();
+        let seconds = response.headers().get(header::RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
         let body = to_bytes(response.into_body(), ANSWER_BYTES_MAX).await.expect("answers end");
-        (status, String::from_utf8(body.to_vec()).expect("answers are text"))
+        (status, seconds, String::from_utf8(body.to_vec()).expect("answers are text"))
     }
 
     /// A read with headers of one's own: status, headers and bytes.
@@ -133,14 +152,14 @@ impl World {
     pub async fn must(&self, method: &str, path: &str, body: &str) -> String {
         for attempt in 0.. {
             self.lose_patience(attempt);
-            let (status, answer) = self.call(method, path, None, body.to_owned()).await;
+            let (status, seconds, answer) = self.answer(method, path, None, body.to_owned()).await;
             if status.is_success() {
                 return answer;
             }
             assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{method} {path}: {answer}\n{body}");
             if answer.contains("TM0142") {
-                // An import is being committed, or died while it was: whoever comes again does so later.
-                self.ports.clock.set(self.now().plus_seconds(IMPORT_WAIT_SECONDS));
+                // An import is announced, being committed, or died while it was: whoever comes again does so later.
+                self.ports.clock.set(self.now().plus_seconds(seconds.expect("whoever is to come again hears when")));
             }
         }
         unreachable!("there is always another attempt")

@@ -159,6 +159,11 @@ impl Table for DynamoTable {
         Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
     }
 
+    fn checks_cost(&self) -> bool {
+        // A transaction takes twice the write units of its puts, and its checks come on top.
+        true
+    }
+
     async fn shards(&self) -> Result<Vec<ShardId>, Error> {
         match &self.feed {
             Some(feed) => feed.lanes().await,

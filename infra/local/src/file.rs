@@ -14,6 +14,14 @@ pub(crate) fn open(path: &Path, cache_bytes: usize) -> Result<Database, Error> {
         .map_err(|error| Error::Unavailable(format!("store {}: {error}", path.display())))
 }
 
+/// A file that lies in memory and is gone with the process.
+pub(crate) fn in_memory(cache_bytes: usize) -> Result<Database, Error> {
+    Database::builder()
+        .set_cache_size(cache_bytes)
+        .create_with_backend(redb::backends::InMemoryBackend::new())
+        .map_err(|error| Error::Unavailable(format!("store in memory: {error}")))
+}
+
 /// Nothing was read or written.
 pub(crate) fn unavailable(error: impl Into<redb::Error>) -> Error {
     Error::Unavailable(format!("store: {}", error.into()))

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use object_store::ObjectStore;
+use object_store::memory::InMemory;
 use tidemill_ports::{Clock, Context, Error};
 
 use crate::lock::ProjectLock;
@@ -21,6 +22,8 @@ use crate::{Cursors, Feed, LocalQueue, LocalSchedule, LocalTable, file, local_bl
 pub const FEED_SHARDS: u16 = 1;
 /// Bytes of the page cache of requests, schedules and cursors.
 const RUNNER_CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of the page cache of a table in memory.
+const TABLE_CACHE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Where a project's blobs lie, pages among them.
 pub fn blobs_folder(folder: &Path) -> PathBuf {
@@ -43,8 +46,8 @@ pub struct Store {
     pub schedule: Arc<LocalSchedule>,
     /// How far the feed's consumers are.
     pub cursors: Arc<Cursors>,
-    /// Last, so that it is given back after everything is closed.
-    _lock: ProjectLock,
+    /// Last, so that it is given back after everything is closed; none where nothing lies in a folder.
+    _lock: Option<ProjectLock>,
 }
 
 impl Store {
@@ -65,7 +68,27 @@ impl Store {
             schedule: Arc::new(LocalSchedule::on(Arc::clone(&runner), Arc::clone(&clock))?),
             cursors: Arc::new(Cursors::on(runner)?),
             clock,
-            _lock: lock,
+            _lock: Some(lock),
+        })
+    }
+
+    /// Stores in memory, for as long as they are held, to see what something would do on AWS: the feed has so many
+    /// shards, and checks cost.
+    pub fn in_memory(clock: Arc<dyn Clock>, shards: u16) -> Result<Store, Error> {
+        let runner = Arc::new(file::in_memory(RUNNER_CACHE_BYTES_MAX)?);
+        let table = |feed| {
+            let file = file::in_memory(TABLE_CACHE_BYTES_MAX)?;
+            Ok::<_, Error>(Arc::new(LocalTable::on(file, feed)?.where_checks_cost()))
+        };
+        Ok(Store {
+            events: table(Feed::Shards(shards))?,
+            items: table(Feed::None)?,
+            blobs: Arc::new(InMemory::new()),
+            requests: Arc::new(LocalQueue::on(Arc::clone(&runner), Arc::clone(&clock))?),
+            schedule: Arc::new(LocalSchedule::on(Arc::clone(&runner), Arc::clone(&clock))?),
+            cursors: Arc::new(Cursors::on(runner)?),
+            clock,
+            _lock: None,
         })
     }
 

@@ -61,6 +61,7 @@ pub struct LocalTable {
     writer: Option<JoinHandle<()>>,
     changed: watch::Receiver<u64>,
     recent: Arc<RwLock<Recent>>,
+    checks_cost: bool,
 }
 
 /// Where it is noted up to which position of a shard the tree has everything.
@@ -119,7 +120,13 @@ impl LocalTable {
             .name("tidemill-table".to_owned())
             .spawn(move || writer.run(waiting))
             .map_err(|error| Error::Unavailable(format!("store: no thread for the writer: {error}")))?;
-        Ok(LocalTable { file, shards, jobs: Some(jobs), writer: Some(writer), changed, recent })
+        Ok(LocalTable { file, shards, jobs: Some(jobs), writer: Some(writer), changed, recent, checks_cost: false })
+    }
+
+    /// The same table, saying that checks cost, as they do on DynamoDB: to see what a store does then.
+    pub fn where_checks_cost(mut self) -> LocalTable {
+        self.checks_cost = true;
+        self
     }
 
     /// Counts up whenever the feed has new changes.
@@ -228,6 +235,10 @@ impl Table for LocalTable {
             Err(error) => asked.for_each(|answer| *answer = Err(error.clone())),
         }
         answers
+    }
+
+    fn checks_cost(&self) -> bool {
+        self.checks_cost
     }
 
     async fn get_each(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, Error> {

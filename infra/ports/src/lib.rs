@@ -5,6 +5,7 @@
 
 mod clock;
 mod context;
+pub mod counted;
 mod error;
 pub mod limits;
 mod outcome;

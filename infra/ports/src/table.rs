@@ -141,6 +141,13 @@ pub trait Table: Send + Sync {
         outcomes
     }
 
+    /// Whether a check in a group is billed, and the group's other writes double for it: so it is on DynamoDB, where a
+    /// transaction costs twice its writes. Free checks are used wherever they help; where they cost, a store may reach
+    /// the same certainty another way. A wrapper passes on what the table it wraps says.
+    fn checks_cost(&self) -> bool {
+        false
+    }
+
     /// The items at many keys, in the order given.
     async fn get_each(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, Error>;
 

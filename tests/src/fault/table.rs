@@ -50,6 +50,10 @@ impl Table for FaultyTable {
         fates.iter().map(&mut answer).collect()
     }
 
+    fn checks_cost(&self) -> bool {
+        self.inner.checks_cost()
+    }
+
     async fn get_each(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, Error> {
         self.faults.read(self.inner.get_each(keys)).await
     }

@@ -14,6 +14,7 @@ use super::held;
 #[derive(Debug)]
 pub struct MemoryTable {
     shards: u16,
+    checks_cost: bool,
     inner: Mutex<Inner>,
 }
 
@@ -26,8 +27,13 @@ struct Inner {
 impl MemoryTable {
     /// An empty table whose feed has so many shards; 0: no feed.
     pub fn new(shards: u16) -> MemoryTable {
+        MemoryTable::with(shards, false)
+    }
+
+    /// The same; `checks_cost`: it says that checks do.
+    pub fn with(shards: u16, checks_cost: bool) -> MemoryTable {
         let feed = (0..shards).map(|_| Vec::new()).collect();
-        MemoryTable { shards, inner: Mutex::new(Inner { partitions: BTreeMap::new(), feed }) }
+        MemoryTable { shards, checks_cost, inner: Mutex::new(Inner { partitions: BTreeMap::new(), feed }) }
     }
 
     fn names(&self) -> impl Iterator<Item = ShardId> {
@@ -123,6 +129,10 @@ impl Table for MemoryTable {
             Ok(())
         };
         writes.iter().map(&mut one).collect()
+    }
+
+    fn checks_cost(&self) -> bool {
+        self.checks_cost
     }
 
     async fn get_each(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, Error> {

@@ -3,7 +3,7 @@
 use tidemill_aggregator::additive::AdditiveCell;
 use tidemill_aggregator::definition_store::DefinitionStore;
 use tidemill_aggregator::plan::Plan;
-use tidemill_aggregator::total_store::{Total, TotalStore, TotalsOf};
+use tidemill_aggregator::total_store::{TotalStore, TotalsOf};
 use tidemill_ports::Schedule;
 use tidemill_schemas::keys::Tenant;
 use tidemill_schemas::time::Timestamp;
@@ -143,11 +143,11 @@ async fn a_wrong_running_total_is_found_and_healed() {
     let of = TotalsOf { tenant: &tenant, insight: "orders", fingerprint: &held.applied.fingerprint };
     let store = TotalStore::new(&context);
     let date = "2026-03-01".parse().expect("a date");
-    let wrong = store.day(&of, date).await.expect("readable").into_iter().map(|(key, total, rank)| {
-        let cell = AdditiveCell::zero(&Plan::new(&held.applied.definition));
-        (key, Total { cell, ..total }, Some(rank))
-    });
-    assert!(store.put_each(wrong.collect()).await.expect("writable").iter().all(Result::is_ok));
+    let mut wrong = store.day(&of, date).await.expect("readable");
+    for cell in wrong.iter_mut().flat_map(|held| held.chunk.cells.values_mut()) {
+        *cell = AdditiveCell::zero(&Plan::new(&held.applied.definition));
+    }
+    assert!(store.put_each(wrong).await.expect("writable").iter().all(Result::is_ok));
     live_until(&mut world, "2026-03-02T02:00:00Z").await;
     let explained = json(&world.query("orders", "explain", "").await);
     assert_eq!(explained["drift"], 1, "{explained}");

@@ -7,6 +7,7 @@ use tidemill_schemas::definition::{Definition, parse};
 use tidemill_schemas::event::Event;
 use tidemill_tests::fault::Faults;
 use tidemill_tests::generator::{self, Random, line};
+use tidemill_tests::memory::MemoryWorld;
 use tidemill_tests::oracle::{Question, answer, compare};
 use tidemill_tests::tables::{self, MAP};
 use tidemill_tests::world::World;
@@ -35,6 +36,8 @@ struct Case {
     definitions: Vec<(Definition, String)>,
     first: Date,
     last: Date,
+    /// Whether checks cost on its tables.
+    checks_cost: bool,
 }
 
 /// Names the seed when a test fails.
@@ -60,7 +63,7 @@ impl Case {
         // Other zones have the first and last events a day to either side.
         let first = events.first.yesterday().expect("no scene is at the beginning of time");
         let last = calendar::next(events.last);
-        Case { seed, events, definitions, first, last }
+        Case { seed, events, definitions, first, last, checks_cost: seed % 4 >= 2 }
     }
 
     /// Applies the definitions that `waiting` lists by number; those stay that read a property as what it has not been
@@ -183,7 +186,8 @@ async fn live(case: &Case, shards: u16, apply_at: usize, faults: std::sync::Arc<
     let mut random = Random::of(case.seed ^ 0xC0FFEE);
     let mut deliveries = Random::of(case.seed ^ u64::from(shards) ^ apply_at as u64);
     let cuts = cuts(&mut random, &case.events.arrivals);
-    let mut world = World::with(case.events.arrivals[0].received, shards, faults, true);
+    let ports = MemoryWorld::with(case.events.arrivals[0].received, shards, case.checks_cost);
+    let mut world = World::over(ports, faults, true);
     let mut sent: Vec<Event> = Vec::new();
     let mut waiting: Vec<usize> = (0..case.definitions.len()).collect();
     for (at, cut) in cuts.iter().enumerate() {
@@ -309,7 +313,8 @@ async fn whichever_way_events_come_the_numbers_are_the_oracles() {
         random.shuffle(&mut copies);
         let faults =
             if seed % 2 == 0 { Faults::none() } else { Faults::new(seed, FAULTS_PER_MILLION, FAULTS_PER_MILLION) };
-        let mut world = World::with(case.events.end, 1 + 2 * (seed % 2) as u16, faults, true);
+        let ports = MemoryWorld::with(case.events.end, 1 + 2 * (seed % 2) as u16, case.checks_cost);
+        let mut world = World::over(ports, faults, true);
         let mut left = copies.as_slice();
         while !left.is_empty() {
             let (cut, rest) = left.split_at((1 + random.below(80) as usize).min(left.len()));
