@@ -12,7 +12,6 @@ use crate::session::Session;
 
 /// Make or change tidemill's stack in an AWS account
 #[derive(Debug, Args)]
-#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "read by builds that can deploy"))]
 pub struct Deploy {
     /// The stack's name; tables, queues and buckets are named after it
     #[arg(long, value_name = "NAME", default_value = "tidemill")]

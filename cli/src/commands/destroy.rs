@@ -10,7 +10,6 @@ use crate::session::Session;
 
 /// Remove tidemill's stack from an AWS account
 #[derive(Debug, Args)]
-#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "read by builds that can destroy"))]
 pub struct Destroy {
     /// The stack's name
     #[arg(long, value_name = "NAME", default_value = "tidemill")]
