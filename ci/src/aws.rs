@@ -3,7 +3,7 @@
 use crate::demo::tidemill;
 use crate::ministack::{ENVIRONMENT, Ministack, install};
 use crate::python::interpreter_of;
-use crate::step::{Place, cargo, cargo_with, run as run_shown};
+use crate::step::{Place, WHOLE, cargo, cargo_with, run as run_shown};
 
 /// Runs the laws of the ports.
 ///
@@ -13,7 +13,7 @@ pub fn laws(place: &Place) -> Result<(), String> {
     install(place)?;
     let emulator = Ministack::serve(place)?;
     // One at a time: they share the emulator's clock.
-    let arguments = ["test", "--workspace", "--test", "all", "--", "--ignored", "aws::", "--test-threads", "1"];
+    let arguments = ["test", "--workspace", "--features", WHOLE, "--test", "all", "--", "--ignored", "aws::", "--test-threads", "1"];
     cargo_with(place, &arguments, &emulator.variables())
 }
 
@@ -24,7 +24,7 @@ pub fn laws(place: &Place) -> Result<(), String> {
 pub fn system(place: &Place) -> Result<(), String> {
     install(place)?;
     let programs = ["build", "--workspace", "--bin", "tidemill", "--bin", "bootstrap"];
-    cargo(place, &[&programs[..], &["--features", "tidemill-cli/aws"]].concat())?;
+    cargo(place, &[&programs[..], &["--features", WHOLE]].concat())?;
     let emulator = Ministack::serve(place)?;
     let bootstrap = place.binaries.join("bootstrap");
     let mut system = std::process::Command::new(interpreter_of(place, ENVIRONMENT));

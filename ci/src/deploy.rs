@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use crate::demo::tidemill;
 use crate::ministack::{ENVIRONMENT, Ministack, install, without_variables};
 use crate::python::interpreter_of;
-use crate::step::{Place, cargo};
+use crate::step::{Place, WHOLE, cargo};
 
 /// Machines in an ELF header.
 const X86_64: u16 = 62;
@@ -26,7 +26,7 @@ type Variables<'a> = &'a [(&'a str, &'a str)];
 /// When the stack does not become what it should, or a mistake is not told for what it is.
 pub fn run(place: &Place) -> Result<(), String> {
     install(place)?;
-    let program = ["build", "--workspace", "--bin", "tidemill", "--features", "tidemill-cli/aws"];
+    let program = ["build", "--workspace", "--bin", "tidemill", "--features", WHOLE];
     cargo(place, &program)?;
     let scratch = place.scratch.join("deploy");
     fs::create_dir_all(&scratch).map_err(|why| format!("{}: {why}", scratch.display()))?;

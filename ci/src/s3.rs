@@ -13,7 +13,7 @@ use crate::demo::tidemill;
 use crate::history::{generate, glob, numbers};
 use crate::ministack::without_variables;
 use crate::python::{install_into, interpreter_of};
-use crate::step::{Place, cargo};
+use crate::step::{Place, WHOLE, cargo};
 
 /// Events of the history.
 const ROWS: &str = "20000";
@@ -33,7 +33,7 @@ pub fn run(place: &Place) -> Result<(), String> {
     install_into(place, ENVIRONMENT, "tests/s3/requirements.txt")?;
     // Features of the whole workspace, so that little is built again; of its programs, only these.
     let programs = ["build", "--workspace", "--bin", "tidemill", "--bin", "generate"];
-    cargo(place, &[&programs[..], &["--features", "tidemill-cli/s3"]].concat())?;
+    cargo(place, &[&programs[..], &["--features", WHOLE]].concat())?;
     let scratch = place.scratch.join("s3");
     let files = scratch.join("files");
     fs::create_dir_all(&scratch).map_err(|why| format!("{}: {why}", scratch.display()))?;

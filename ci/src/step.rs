@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+/// The feature with which the command has everything it can have; all steps build it so, once.
+pub const WHOLE: &str = "tidemill-cli/aws";
+
 /// One step.
 pub struct Step {
     /// What `--only` calls it.

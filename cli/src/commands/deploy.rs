@@ -206,8 +206,10 @@ mod on {
         }
         if let Some(url) = stack.output("Url").map(|url| url.trim_end_matches('/')) {
             terminal.say("next");
-            terminal.say(&format!("  tidemill --target {url} doctor"));
-            terminal.say(&format!("  tidemill --target {url} apply"));
+            let target = if stack.name == "tidemill" { "aws".to_owned() } else { format!("aws:{}", stack.name) };
+            terminal.say(&format!("  tidemill --target {target} apply"));
+            terminal.say(&format!("  tidemill --target {target} keys add --right write producers"));
+            terminal.say(&format!("  curl -H 'Authorization: Bearer KEY' --data-binary @events.ndjson {url}/v1/events"));
         }
         Ok(())
     }

@@ -92,9 +92,7 @@ fn change(record: &EventRecord) -> Result<Change, String> {
 
 /// An image; `None`: the record has none.
 fn image_of(item: &serde_dynamo::Item) -> Option<Image<'_>> {
-    if item.iter().next().is_none() {
-        return None;
-    }
+    item.iter().next()?;
     let rank = match item.get(RANK) {
         Some(serde_dynamo::AttributeValue::N(rank)) => Some(rank.as_str()),
         _ => None,

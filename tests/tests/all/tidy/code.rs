@@ -93,9 +93,11 @@ fn banned_words_are_found_in_any_case() {
 fn nothing_is_left_undone() {
     // Put together here, so that this file does not find itself.
     let left = [["to", "do!("].concat(), ["unimpl", "emented!("].concat(), ["#[ign", "ore"].concat()];
+    // What needs an emulator is run by a step of `cargo ci` that serves one.
+    let served = ["#[ign", "ore = \"needs an emulator\"]"].concat();
     let mut complaints = Vec::new();
     for file in files(&[".rs"]) {
-        for (number, line) in file.lines() {
+        for (number, line) in file.lines().filter(|(_, line)| !line.contains(&served)) {
             for word in left.iter().filter(|word| line.contains(word.as_str())) {
                 complaints.push(format!("{}:{number}: `{word}…`", file.path));
             }
