@@ -13,7 +13,19 @@ pub fn laws(place: &Place) -> Result<(), String> {
     install(place)?;
     let emulator = Ministack::serve(place)?;
     // One at a time: they share the emulator's clock.
-    let arguments = ["test", "--workspace", "--features", WHOLE, "--test", "all", "--", "--ignored", "aws::", "--test-threads", "1"];
+    let arguments = [
+        "test",
+        "--workspace",
+        "--features",
+        WHOLE,
+        "--test",
+        "all",
+        "--",
+        "--ignored",
+        "aws::",
+        "--test-threads",
+        "1",
+    ];
     cargo_with(place, &arguments, &emulator.variables())
 }
 

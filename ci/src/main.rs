@@ -27,10 +27,20 @@ const STEPS: [Step; 19] = [
     Step {
         name: "clippy",
         about: "lints, as errors",
-        run: |place| cargo(place, &["clippy", "--workspace", "--all-targets", "--features", WHOLE, "--", "-D", "warnings"]),
+        run: |place| {
+            cargo(place, &["clippy", "--workspace", "--all-targets", "--features", WHOLE, "--", "-D", "warnings"])
+        },
     },
-    Step { name: "test", about: "every test", run: |place| cargo(place, &["test", "--workspace", "--features", WHOLE]) },
-    Step { name: "build", about: "the command", run: |place| cargo(place, &["build", "--workspace", "--features", WHOLE]) },
+    Step {
+        name: "test",
+        about: "every test",
+        run: |place| cargo(place, &["test", "--workspace", "--features", WHOLE]),
+    },
+    Step {
+        name: "build",
+        about: "the command",
+        run: |place| cargo(place, &["build", "--workspace", "--features", WHOLE]),
+    },
     Step { name: "python", about: "the referee's Python packages", run: python::install },
     Step { name: "referee-check", about: "whether the referee catches what is wrong", run: python::referee_check },
     Step { name: "demo", about: "the demo, from an empty folder", run: demo::run },

@@ -209,7 +209,8 @@ mod on {
             let target = if stack.name == "tidemill" { "aws".to_owned() } else { format!("aws:{}", stack.name) };
             terminal.say(&format!("  tidemill --target {target} apply"));
             terminal.say(&format!("  tidemill --target {target} keys add --right write producers"));
-            terminal.say(&format!("  curl -H 'Authorization: Bearer KEY' --data-binary @events.ndjson {url}/v1/events"));
+            terminal
+                .say(&format!("  curl -H 'Authorization: Bearer KEY' --data-binary @events.ndjson {url}/v1/events"));
         }
         Ok(())
     }

@@ -42,10 +42,10 @@ fn a_lane_is_not_taken_while_its_shards_can_be_read() {
 fn a_year_of_rolling_shards_keeps_as_many_lanes_as_there_are_shards_at_once() {
     let mut known = Lanes::default();
     let name = |line: usize, roll: usize| format!("{roll:05}-{line}");
-    for roll in 0..2190 {
+    for roll in 0..2190_usize {
         let listed: Vec<StreamShard> = (0..4)
             .flat_map(|line| {
-                let first = if roll > 6 { roll - 6 } else { 0 };
+                let first: usize = roll.saturating_sub(6);
                 (first..=roll).map(move |at| (line, at))
             })
             .map(|(line, at)| {
