@@ -26,7 +26,9 @@ use crate::table::{DynamoTable, Feed};
 /// Times a call that may be repeated is sent.
 const ATTEMPTS_MAX: u32 = 5;
 /// How long one sending of a call may take, in seconds.
-const ATTEMPT_SECONDS_MAX: u64 = 10;
+const ATTEMPT_SECONDS_MAX: u64 = 8;
+/// How long a call may take with all its attempts, in seconds: sends rely on no call having an effect after 30.
+pub(crate) const CALL_SECONDS_MAX: u64 = 25;
 /// How long a connection may take, in seconds.
 const CONNECT_SECONDS_MAX: u64 = 3;
 
@@ -139,6 +141,7 @@ pub(crate) fn defaults(region: Option<String>) -> ConfigLoader {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(CONNECT_SECONDS_MAX))
         .operation_attempt_timeout(Duration::from_secs(ATTEMPT_SECONDS_MAX))
+        .operation_timeout(Duration::from_secs(CALL_SECONDS_MAX))
         .build();
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))

@@ -10,6 +10,7 @@ use tidemill_ports::{Condition, Effect, Error, Write};
 use tidemill_schemas::keys::Key;
 
 use super::{DynamoTable, attributes};
+use crate::connection::CALL_SECONDS_MAX;
 use crate::error::{Call, is_throttled, mapped};
 
 /// Times a write is sent that was put off each time.
@@ -62,8 +63,18 @@ pub(super) async fn pause(attempt: u32, seed: usize) {
     tokio::time::sleep(Duration::from_millis(most / 2 + spread % (most / 2))).await;
 }
 
+/// What becomes of a write, with all its attempts, within the time a call may take.
+async fn within(write: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let late = || Error::Unknown(format!("a write was not through after {CALL_SECONDS_MAX} s"));
+    tokio::time::timeout(Duration::from_secs(CALL_SECONDS_MAX), write).await.unwrap_or_else(|_| Err(late()))
+}
+
 /// One write.
 pub(super) async fn alone(table: &DynamoTable, write: Write) -> Result<(), Error> {
+    within(try_alone(table, write)).await
+}
+
+async fn try_alone(table: &DynamoTable, write: Write) -> Result<(), Error> {
     let seed = xxhash_rust::xxh3::xxh3_64(&write.key.sort) as usize;
     let mut attempt = 0;
     loop {
@@ -112,6 +123,10 @@ async fn once(table: &DynamoTable, write: &Write) -> Result<(), (bool, Error)> {
 
 /// All writes or none.
 pub(super) async fn group(table: &DynamoTable, group: Vec<Write>) -> Result<(), Error> {
+    within(try_group(table, group)).await
+}
+
+async fn try_group(table: &DynamoTable, group: Vec<Write>) -> Result<(), Error> {
     // A check of nothing is no check, and DynamoDB knows none.
     let mut group: Vec<Write> =
         group.into_iter().filter(|write| !(only_checks(write) && write.condition == Condition::None)).collect();
