@@ -1,7 +1,5 @@
 //! A function: its role, its stores, and one call of it.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use tidemill_aws::Stores;
 use tidemill_ports::Context;
@@ -121,12 +119,6 @@ impl Function {
 /// An instant of the runtime's, in milliseconds since 1970.
 pub fn instant(millis: u64) -> Timestamp {
     Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX / (MICROS_PER_SECOND / 1000)))
-}
-
-/// How long until `deadline`.
-pub fn until(context: &Context, deadline: Timestamp) -> Duration {
-    let micros = deadline.micros().saturating_sub(context.clock.now().micros());
-    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
 #[cfg(test)]

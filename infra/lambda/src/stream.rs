@@ -11,7 +11,6 @@ use tidemill_aggregator::on_changes::on_changes;
 use tidemill_aws::table::{BODY, Feed, Image, RANK, change_of};
 use tidemill_ingest::on_seal::on_seal;
 use tidemill_ports::{Change, Context, Outcome};
-use tidemill_schemas::window::Position;
 
 use crate::Failure;
 
@@ -105,9 +104,4 @@ fn bytes<'a>(item: &'a serde_dynamo::Item, name: &str) -> Option<&'a [u8]> {
         Some(serde_dynamo::AttributeValue::B(bytes)) => Some(bytes),
         _ => None,
     }
-}
-
-/// The position a sequence number names, for those who hand deliveries over.
-pub fn position(sequence: &str) -> Option<Position> {
-    sequence.parse().ok().map(Position)
 }
