@@ -13,19 +13,14 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use bytes::Bytes;
-use tidemill_aggregator::on_tick::on_tick;
 use tidemill_aggregator::request_store::RequestStore;
 use tidemill_aggregator::snapshot_store::{Series, Snapshot, SnapshotStore};
 use tidemill_ports::counted::Counter;
-use tidemill_ports::{Clock, Condition, Context, Effect, Outcome, Write};
+use tidemill_ports::{Clock, Condition, Context, Effect, Write};
 use tidemill_rollups::merge::REPAIR_ATTEMPTS_DEFAULT;
-use tidemill_rollups::on_period::{on_again, on_period};
-use tidemill_rollups::on_repair::on_repair;
-use tidemill_rollups::on_upkeep::on_upkeep;
-use tidemill_rollups::on_wave::on_wave;
 use tidemill_schemas::calendar::{Date, Period};
 use tidemill_schemas::keys::{self, Tenant};
-use tidemill_schemas::request::{ComputeSnapshotRequest, Firing, Reason};
+use tidemill_schemas::request::{ComputeSnapshotRequest, Reason};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::{Position, ShardId};
 use tower::ServiceExt;
@@ -305,19 +300,6 @@ impl World {
             self.faults.stop();
         }
         assert!(attempt < 2 * ATTEMPTS_MAX, "it still fails although nothing makes it fail");
-    }
-
-    async fn fire(&self, payload: &[u8], scheduled: Timestamp) -> Outcome {
-        match serde_json::from_slice(payload).expect("our own firing") {
-            Firing::Refresh { tenant, refresh } => on_tick(&self.context, &Tenant(tenant), refresh, scheduled).await,
-            Firing::Repair { tenant } => on_repair(&self.context, &Tenant(tenant)).await,
-            Firing::Rollup { tenant, zone, period, week_start } => {
-                on_period(&self.context, &Tenant(tenant), &zone, period, week_start).await
-            }
-            Firing::Again { request } => on_again(&self.context, &request).await,
-            Firing::Upkeep { tenant } => on_upkeep(&self.context, &Tenant(tenant)).await,
-            Firing::Wave { tenant, backfill } => on_wave(&self.context, &Tenant(tenant), &backfill).await,
-        }
     }
 }
 

@@ -12,18 +12,13 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use futures::TryStreamExt;
 use tidemill_aggregator::on_changes::on_changes;
-use tidemill_aggregator::on_tick::on_tick;
 use tidemill_ingest::on_seal::on_seal;
 use tidemill_local::{Consumer, Store};
 use tidemill_ports::counted::{Counter, Counts};
 use tidemill_ports::{Clock, Context, Outcome, QUEUE_BATCH_MAX, Queue, Table};
 use tidemill_rollups::merge::REPAIR_ATTEMPTS_DEFAULT;
 use tidemill_rollups::on_delivery::on_delivery;
-use tidemill_rollups::on_period::{on_again, on_period};
-use tidemill_rollups::on_repair::on_repair;
-use tidemill_rollups::on_upkeep::on_upkeep;
-use tidemill_rollups::on_wave::on_wave;
-use tidemill_schemas::keys::Tenant;
+use tidemill_rollups::on_firing::on_firing;
 use tidemill_schemas::request::Firing;
 use tidemill_schemas::time::{MICROS_PER_SECOND, Timestamp};
 use tidemill_schemas::window::{Position, ShardId};
@@ -383,7 +378,7 @@ impl<'w> Day<'w> {
                 _ => Function::Dispatcher,
             };
             let context = Arc::clone(&self.context);
-            let call = fired(&context, firing, scheduled);
+            let call = on_firing(&context, &entry.name, &entry.payload, scheduled);
             let outcome = Self::invoke((&mut self.measured, self.is_measuring), &self.counter, function, call).await;
             if outcome != Outcome::Done {
                 return Err(broken(&format!("{}: {outcome:?}", entry.name)));
@@ -427,19 +422,6 @@ impl<'w> Day<'w> {
             *bytes.entry(kind).or_default() += object.size as f64;
         }
         Ok(bytes)
-    }
-}
-
-async fn fired(context: &Context, firing: Firing, scheduled: Timestamp) -> Outcome {
-    match firing {
-        Firing::Refresh { tenant, refresh } => on_tick(context, &Tenant(tenant), refresh, scheduled).await,
-        Firing::Repair { tenant } => on_repair(context, &Tenant(tenant)).await,
-        Firing::Rollup { tenant, zone, period, week_start } => {
-            on_period(context, &Tenant(tenant), &zone, period, week_start).await
-        }
-        Firing::Again { request } => on_again(context, &request).await,
-        Firing::Upkeep { tenant } => on_upkeep(context, &Tenant(tenant)).await,
-        Firing::Wave { tenant, backfill } => on_wave(context, &Tenant(tenant), &backfill).await,
     }
 }
 

@@ -4,6 +4,7 @@ use tidemill_aggregator::on_changes::on_changes;
 use tidemill_ingest::on_seal::on_seal;
 use tidemill_ports::{Change, Message, Outcome, Queue, Table};
 use tidemill_rollups::on_delivery::on_delivery;
+use tidemill_rollups::on_firing::on_firing;
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::{Position, ShardId};
 
@@ -104,7 +105,7 @@ impl World {
             }
             self.lose_patience(attempt);
             for (entry, scheduled) in due {
-                match self.fire(&entry.payload, scheduled).await {
+                match on_firing(&self.context, &entry.name, &entry.payload, scheduled).await {
                     Outcome::Done => {}
                     Outcome::RetryFrom(_) => continue,
                     Outcome::Park(why) => panic!("{} parked: {why}", entry.name),
