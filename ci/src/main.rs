@@ -14,6 +14,7 @@ mod ministack;
 mod peers;
 mod python;
 mod s3;
+mod sim;
 mod step;
 mod worlds;
 
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use step::{Outcome, Place, Step, WHOLE, cargo};
 
 /// Every step, in order.
-const STEPS: [Step; 19] = [
+const STEPS: [Step; 20] = [
     Step { name: "fmt", about: "formatting", run: |place| cargo(place, &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
@@ -41,6 +42,7 @@ const STEPS: [Step; 19] = [
         about: "the command",
         run: |place| cargo(place, &["build", "--workspace", "--features", WHOLE]),
     },
+    Step { name: "sim", about: "simulated worlds; TIDEMILL_SEEDS=n for n of them", run: sim::run },
     Step { name: "python", about: "the referee's Python packages", run: python::install },
     Step { name: "referee-check", about: "whether the referee catches what is wrong", run: python::referee_check },
     Step { name: "demo", about: "the demo, from an empty folder", run: demo::run },

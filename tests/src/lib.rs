@@ -11,6 +11,8 @@ pub mod history;
 pub mod interleave;
 pub mod memory;
 pub mod oracle;
+pub mod pump;
 pub mod reference;
+pub mod simulation;
 pub mod tables;
 pub mod world;

@@ -2,6 +2,7 @@
 //! `object_store::memory::InMemory`.
 
 mod clock;
+mod feed;
 mod queue;
 mod schedule;
 mod table;
@@ -13,6 +14,7 @@ use tidemill_ports::Context;
 use tidemill_schemas::time::Timestamp;
 
 pub use clock::VirtualClock;
+pub use feed::{FeedPortion, FeedShard};
 pub use queue::MemoryQueue;
 pub use schedule::MemorySchedule;
 pub use table::MemoryTable;

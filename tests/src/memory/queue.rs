@@ -51,6 +51,11 @@ impl MemoryQueue {
         self.len() == 0
     }
 
+    /// Takes all dead letters, oldest first.
+    pub fn take_dead_letters(&self) -> Vec<Bytes> {
+        std::mem::take(&mut held(&self.inner).dead)
+    }
+
     /// When the next message becomes, or became, visible.
     pub fn next_visible(&self) -> Option<Timestamp> {
         held(&self.inner).waiting.iter().map(|waiting| waiting.visible).min()

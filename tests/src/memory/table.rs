@@ -8,12 +8,12 @@ use tidemill_ports::{Change, Effect, Error, Item, Query, SLICE_BYTES_MAX, Slice,
 use tidemill_schemas::keys::Key;
 use tidemill_schemas::window::{Position, ShardId};
 
+use super::feed::{Feed, FeedPortion, FeedShard};
 use super::held;
 
 /// A table.
 #[derive(Debug)]
 pub struct MemoryTable {
-    shards: u16,
     checks_cost: bool,
     inner: Mutex<Inner>,
 }
@@ -21,7 +21,7 @@ pub struct MemoryTable {
 #[derive(Debug, Default)]
 struct Inner {
     partitions: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Item>>,
-    feed: Vec<Vec<Change>>,
+    feed: Feed,
 }
 
 impl MemoryTable {
@@ -32,13 +32,55 @@ impl MemoryTable {
 
     /// The same; `checks_cost`: it says that checks do.
     pub fn with(shards: u16, checks_cost: bool) -> MemoryTable {
-        let feed = (0..shards).map(|_| Vec::new()).collect();
-        MemoryTable { shards, checks_cost, inner: Mutex::new(Inner { partitions: BTreeMap::new(), feed }) }
+        MemoryTable { checks_cost, inner: Mutex::new(Inner { partitions: BTreeMap::new(), feed: Feed::new(shards) }) }
     }
 
-    fn names(&self) -> impl Iterator<Item = ShardId> {
-        (0..self.shards).map(|shard| format!("shard-{shard:04}"))
+    /// From now on positions leave gaps.
+    pub fn make_sparse(&self) {
+        held(&self.inner).feed.sparse = true;
     }
+
+    /// The stretches of its lanes a stream would show.
+    pub fn feed_shards(&self) -> Vec<FeedShard> {
+        held(&self.inner).feed.shards()
+    }
+
+    /// Reads such a stretch.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when there is none of that name.
+    pub fn read_shard(&self, shard: &str, after: Position, limit: usize) -> Result<FeedPortion, Error> {
+        held(&self.inner).feed.read(shard, after, limit).ok_or_else(|| no_shard(shard))
+    }
+
+    /// Closes the open shard of a lane (by its number); the next one follows it.
+    pub fn roll(&self, lane: usize) {
+        held(&self.inner).feed.roll(lane);
+    }
+
+    /// Closes the open shard of a lane; two follow it, one of them with a lane of its own.
+    pub fn split(&self, lane: usize) {
+        held(&self.inner).feed.split(lane);
+    }
+
+    /// The last position of each lane.
+    pub fn heads(&self) -> Vec<Position> {
+        held(&self.inner).feed.heads()
+    }
+
+    /// Where the feed has the first change that gave an item at least this rank.
+    pub fn first_change(&self, key: &Key, rank: u64) -> Option<(ShardId, Position)> {
+        held(&self.inner).feed.first_change(key, rank)
+    }
+
+    /// Forgets the changes of a lane up to `through`, as a stream does after a day.
+    pub fn trim(&self, lane: usize, through: Position) {
+        held(&self.inner).feed.trim(lane, through);
+    }
+}
+
+fn no_shard(shard: &str) -> Error {
+    Error::Invalid(format!("shard {shard:?} is none of this table: ask for its shards"))
 }
 
 impl Inner {
@@ -69,13 +111,7 @@ impl Inner {
             Some(item) => partition.insert(write.key.sort.clone(), item.clone()),
             None => partition.remove(&write.key.sort),
         };
-        if self.feed.is_empty() {
-            return;
-        }
-        let shard = xxhash_rust::xxh3::xxh3_64(&write.key.partition) % self.feed.len() as u64;
-        let changes = &mut self.feed[shard as usize];
-        let position = Position(changes.len() as u128 + 1);
-        changes.push(Change { position, key: write.key.clone(), old, new });
+        self.feed.add(&write.key, old, new);
     }
 }
 
@@ -142,14 +178,10 @@ impl Table for MemoryTable {
     }
 
     async fn shards(&self) -> Result<Vec<ShardId>, Error> {
-        Ok(self.names().collect())
+        Ok(held(&self.inner).feed.names())
     }
 
     async fn changes(&self, shard: &str, after: Position, limit: usize) -> Result<Vec<Change>, Error> {
-        let Some(at) = self.names().position(|name| name == shard) else {
-            return Err(Error::Invalid(format!("shard {shard:?} is none of this table: ask for its shards")));
-        };
-        let inner = held(&self.inner);
-        Ok(inner.feed[at].iter().filter(|change| change.position > after).take(limit).cloned().collect())
+        held(&self.inner).feed.changes(shard, after, limit).ok_or_else(|| no_shard(shard))
     }
 }
