@@ -56,7 +56,8 @@ impl<'a> ActivityStore<'a> {
             let silent = activity.is_quiet(now);
             for mut entry in dispatch::schedules(tenant, &definitions, now) {
                 if let Fires::At(at) = &mut entry.fires {
-                    *at = *activity.due.entry(entry.name.clone()).or_insert(*at);
+                    // One that is past may be under way, and would take an entry of its own time with it when it ends.
+                    *at = (*activity.due.entry(entry.name.clone()).or_insert(*at)).max(now);
                 }
                 // After a silence nothing is trusted to be still there.
                 if activity.armed.insert(entry.name.clone()) || silent {

@@ -3,24 +3,29 @@
 //! In: the days of both, and which days have pages. Out: how many days are missing. To switch must never take a reader
 //! back: every day the old one has, the new one has too, and includes as much.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tidemill_aggregator::snapshot_store::Snapshot;
-use tidemill_schemas::calendar::Date;
+use tidemill_schemas::calendar::{Date, Zone};
 use tidemill_schemas::window::Through;
 
-/// The days the answering lineage has and the new one has not, or includes less in. `with_pages`: the new lineage's
-/// days that have pages; `sealed`: the positions up to which that is known.
+use crate::preflight::{Found, look};
+
+/// The days the answering lineage has and the new one has not, or includes less in. `changes`: the last change of every
+/// UTC day that has pages; `sealed`: the positions up to which that is known.
 pub fn behind(
+    zone: &Zone,
     answering: &BTreeMap<Date, Snapshot>,
     edited: &BTreeMap<Date, Snapshot>,
-    with_pages: &BTreeSet<Date>,
+    changes: &BTreeMap<Date, Through>,
     sealed: &Through,
 ) -> usize {
-    let has_caught_up = |(date, old): (&Date, &Snapshot)| match edited.get(date) {
-        Some(new) => new.header.through.covers(&old.header.through),
-        // A day without pages has no events: there is nothing to compute.
-        None => !with_pages.contains(date) && sealed.covers(&old.header.through),
+    let has_caught_up = |(date, old): (&Date, &Snapshot)| {
+        let new = edited.get(date).map(|snapshot| &snapshot.header);
+        // What the old one saw beyond that need not be of this day; nor is there anything to compute without pages.
+        new.is_some_and(|new| new.through.covers(&old.header.through))
+            || sealed.covers(&old.header.through)
+                && matches!(look(zone, *date, new, changes), Found::UpToDate | Found::Nothing)
     };
     answering.iter().filter(|day| !has_caught_up(*day)).count()
 }

@@ -123,7 +123,12 @@ pub fn header(
         tzdb: tzdb_version().to_owned(),
         input: Input::Days,
         through: included_by_all(headers().map(|header| &header.through)),
-        watermark: headers().map(|header| header.watermark).min().unwrap_or(sealed),
+        // Nothing is promised of a day that is wanting.
+        watermark: headers()
+            .map(|header| header.watermark)
+            .chain(found.wanting.first().map(|day| held.applied.definition.timezone.start_of(*day)))
+            .min()
+            .unwrap_or(sealed),
         pages: folded(found.days),
         computed_at: now,
         verified: (!partial).then(|| headers().all(|header| header.verified == Some(true))),

@@ -10,6 +10,7 @@ use tidemill_schemas::request::{ComputeSnapshotRequest, Lease, Reason};
 use tidemill_schemas::window::Position;
 
 use crate::on_merge::on_merge;
+use crate::on_switch::on_switch;
 use crate::on_wave;
 use crate::wave::Seen;
 
@@ -37,17 +38,18 @@ pub async fn on_delivery(context: &Context, budget: u32, messages: &[Message]) -
     outcomes
 }
 
-/// A request that was put off while its unit went on reports later, by itself: its backfill takes a step then too.
+/// What follows a request. One that was put off while its unit went on reports later, by itself: its backfill takes a
+/// step then too. A rollup or a repair may have been the last that an edited definition had to catch up with, and
+/// nothing else need come for a long time.
 async fn on_single(context: &Context, message: &Message) -> Outcome {
-    match serde_json::from_slice(&message.body) {
-        Ok(ComputeSnapshotRequest { tenant, reason: Reason::Unit(lease), .. }) => {
-            match on_wave::step(context, &Tenant(tenant), &lease.backfill, Seen::default()).await {
-                Ok(_) => Outcome::Done,
-                Err(error) => again(&error),
-            }
-        }
-        _ => Outcome::Done,
-    }
+    let Ok(request) = serde_json::from_slice::<ComputeSnapshotRequest>(&message.body) else { return Outcome::Done };
+    let tenant = Tenant(request.tenant);
+    let followed = match request.reason {
+        Reason::Unit(lease) => on_wave::step(context, &tenant, &lease.backfill, Seen::default()).await.map(drop),
+        Reason::Rollup | Reason::Repair => on_switch(context, &tenant, &request.insight).await.map(drop),
+        _ => Ok(()),
+    };
+    followed.map_or_else(|error| again(&error), |()| Outcome::Done)
 }
 
 fn again(error: &Error) -> Outcome {

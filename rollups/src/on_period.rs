@@ -119,7 +119,8 @@ async fn schedule_next(
 ) -> Result<(), Error> {
     let entry = dispatch::rollup(tenant, zone, period, week_start, context.clock.now());
     let activity = ActivityStore::new(context);
-    let since = zone.start_of(next(closed));
+    // Refreshes go on for up to half a day after the last event: the day they may have begun is closed as well.
+    let since = zone.start_of(if period.is_day() { closed } else { next(closed) });
     if activity.get(tenant).await?.last.is_some_and(|last| last >= since) {
         return activity.put_next(tenant, entry).await;
     }

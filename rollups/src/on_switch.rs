@@ -4,13 +4,12 @@
 //! that lets it answer. Whoever reads has read one or the other. Asked after every step of its backfill and at every
 //! look at changed days, so that it cannot be lost.
 
-use std::collections::BTreeSet;
-
 use tidemill_aggregator::definition_store::{DefinitionStore, Held};
 use tidemill_aggregator::snapshot_store::{Series, Snapshot, SnapshotStore};
 use tidemill_ingest::page_store::PageStore;
 use tidemill_ports::{Context, Error};
-use tidemill_schemas::calendar::{self, Date, Period, Zone};
+use tidemill_schemas::calendar::{self, Date, Period};
+use tidemill_schemas::definition::Definition;
 use tidemill_schemas::keys::Tenant;
 
 use crate::lineage;
@@ -56,19 +55,12 @@ async fn behind(context: &Context, tenant: &Tenant, held: &Held) -> Result<usize
     let pages = PageStore::new(context);
     let sealed = pages.heads().await?;
     let (Some(first), Some(last)) = (answering.keys().next(), answering.keys().next_back()) else { return Ok(0) };
-    let definition = &held.applied.definition;
-    let window = definition.timezone.days(*first, *last);
-    let mut with_pages = BTreeSet::new();
-    for source in pages.sources_of(tenant, definition.source.as_deref()).await? {
-        let (from, to) = (calendar::utc_date(window.start), calendar::utc_date(window.end.plus_micros(-1)));
-        for day in pages.page_days(tenant, &source, from, to).await?.into_keys() {
-            let day = Zone::utc().day(day);
-            let zone = &definition.timezone;
-            with_pages.extend(calendar::dates(zone.date_of(day.start), zone.date_of(day.end.plus_micros(-1))));
-        }
-    }
+    let Definition { timezone, source, .. } = &held.applied.definition;
+    let window = timezone.days(*first, *last);
+    let (from, to) = (calendar::utc_date(window.start), calendar::utc_date(window.end.plus_micros(-1)));
+    let changes = pages.changes(tenant, source.as_deref(), from, to).await?;
     let edited = all_days(context, tenant, held).await?;
-    Ok(lineage::behind(&answering, &edited, &with_pages, &sealed))
+    Ok(lineage::behind(timezone, &answering, &edited, &changes, &sealed))
 }
 
 /// Every computed day of a lineage.

@@ -107,7 +107,7 @@ async fn send(
     Ok(sent)
 }
 
-/// An edited definition answers as soon as its days are there.
+/// An edited definition answers as soon as its days are there, whichever backfill brought the last of them.
 async fn conclude(
     context: &Context,
     tenant: &Tenant,
@@ -115,7 +115,7 @@ async fn conclude(
     units: &[Unit],
     wave: &Wave,
 ) -> Result<(), Error> {
-    if backfill.is_lineage && (wave.state == State::Done || wave.has_all_days(units)) {
+    if wave.state == State::Done || backfill.is_lineage && wave.has_all_days(units) {
         for part in &backfill.parts {
             on_switch::on_switch(context, tenant, &part.insight).await?;
         }

@@ -20,18 +20,31 @@ fn days(of: &[(i8, u128)]) -> BTreeMap<Date, Snapshot> {
     of.iter().map(|&(day, position)| snapshot(day, position)).collect()
 }
 
+fn changes(of: &[(i8, u128)]) -> BTreeMap<Date, Through> {
+    of.iter().map(|&(day, position)| (Date::constant(2026, 3, day), through(position))).collect()
+}
+
+/// Days the edited lineage is behind one that has the first at 5 and the second at 7.
+fn behind_old(edited: &[(i8, u128)], changed: &[(i8, u128)], sealed: u128) -> usize {
+    behind(&Zone::utc(), &days(&[(1, 5), (2, 7)]), &days(edited), &changes(changed), &through(sealed))
+}
+
 #[test]
 fn every_day_has_to_be_there_and_include_as_much() {
-    let old = days(&[(1, 5), (2, 7)]);
-    let pages: BTreeSet<Date> = old.keys().copied().collect();
-    assert_eq!(behind(&old, &days(&[(1, 5), (2, 9)]), &pages, &through(9)), 0);
-    assert_eq!(behind(&old, &days(&[(1, 5), (2, 6)]), &pages, &through(9)), 1, "it would go back in time");
-    assert_eq!(behind(&old, &days(&[(2, 7)]), &pages, &through(9)), 1, "a day is missing");
+    let pages = [(1, 5), (2, 7)];
+    assert_eq!(behind_old(&[(1, 5), (2, 9)], &pages, 9), 0);
+    assert_eq!(behind_old(&[(1, 5), (2, 6)], &pages, 9), 1, "it would go back in time");
+    assert_eq!(behind_old(&[(2, 7)], &pages, 9), 1, "a day is missing");
 }
 
 #[test]
 fn a_day_without_pages_is_missed_by_nobody_once_that_is_certain() {
-    let old = days(&[(1, 5)]);
-    assert_eq!(behind(&old, &BTreeMap::new(), &BTreeSet::new(), &through(5)), 0);
-    assert_eq!(behind(&old, &BTreeMap::new(), &BTreeSet::new(), &through(4)), 1, "its events are not sealed yet");
+    assert_eq!(behind_old(&[(2, 7)], &[(2, 7)], 7), 0);
+    assert_eq!(behind_old(&[(2, 7)], &[(2, 7)], 4), 1, "its events are not sealed yet");
+}
+
+#[test]
+fn what_the_old_one_saw_of_other_days_is_not_missed() {
+    assert_eq!(behind_old(&[(1, 4), (2, 6)], &[(1, 4), (2, 6)], 7), 0);
+    assert_eq!(behind_old(&[(1, 4), (2, 6)], &[(1, 4), (2, 6)], 6), 1, "what it saw may be of this day");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::{Body, to_bytes};
-use axum::http::Request;
+use axum::http::{Method, Request};
 use futures::FutureExt;
 use tidemill_ingest::event_store::EventStore;
 use tidemill_ports::{Clock, Schedule, When};
@@ -146,10 +146,14 @@ fn received(life: &Life, copies: Vec<Event>) -> Vec<Event> {
     copies.into_iter().map(with_time).collect()
 }
 
-/// Reads without faults and without being seen.
 fn get(life: &Life, path: &str) -> String {
+    ask(life, Method::GET, path)
+}
+
+/// Asks without faults and without being seen.
+pub(super) fn ask(life: &Life, method: Method, path: &str) -> String {
     let router = tidemill_api::router(std::sync::Arc::new(life.ports.context()), true);
-    let request = Request::builder().uri(path).body(Body::empty()).expect("checks build requests");
+    let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("checks build requests");
     let asked = async {
         let Ok(response) = router.oneshot(request).await;
         to_bytes(response.into_body(), ANSWER_BYTES_MAX).await.expect("answers end")

@@ -30,7 +30,7 @@ pub struct Stats {
     pub upheavals: u64,
     /// Snapshots whose promise was checked when they were published.
     pub published: u64,
-    /// Dead letters that were put back.
+    /// Dead letters that were put back, backfills that were resumed.
     pub redriven: u64,
 }
 

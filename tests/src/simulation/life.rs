@@ -9,7 +9,7 @@ mod upset;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use futures::FutureExt;
 use tidemill_ports::{Clock, Context, Outcome, Queue};
 use tidemill_schemas::event::Event;
@@ -355,11 +355,18 @@ impl Life {
         self.mappings.iter().any(|(of, mapping)| *of == consumer && !mapping.lost.is_empty())
     }
 
-    /// Puts dead letters back into the queue, as an operator does once the cause is gone.
+    /// Puts dead letters back into the queue and has failed backfills go on, as an operator does once the cause is gone.
     fn redrive(&mut self) {
         for body in self.ports.requests.take_dead_letters() {
             self.hub.count(|stats| stats.redriven += 1);
             self.ports.requests.send(vec![body], 0).now_or_never().expect("memory is at once").expect("sends");
+        }
+        let listed: serde_json::Value =
+            serde_json::from_str(&check::ask(self, Method::GET, "/v1/backfills")).unwrap_or_default();
+        for failed in listed["backfills"].as_array().into_iter().flatten().filter(|one| one["state"] == "failed") {
+            self.hub.count(|stats| stats.redriven += 1);
+            let path = format!("/v1/backfills/{}/resume", failed["id"].as_str().unwrap_or_default());
+            check::ask(self, Method::POST, &path);
         }
     }
 

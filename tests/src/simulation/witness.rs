@@ -82,6 +82,9 @@ impl Witness {
     }
 
     fn hold_to(&self, header: &Header) {
+        if header.partial {
+            return;
+        }
         let before = |seen: &&Acknowledged| seen.at < header.watermark;
         let missing = |seen: &&Acknowledged| header.through.of(&seen.lane) < seen.position;
         let told = self.held().acknowledged.iter().filter(before).find(missing).map(|seen| {
