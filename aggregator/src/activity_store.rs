@@ -2,14 +2,14 @@
 //! month makes no call at all.
 //!
 //! In: notes that events came, or that a tick found nothing new. Out: schedules put and removed. Order matters: a
-//! schedule is put before it is noted as armed and removed before it is noted as disarmed, so that a crash in between
-//! leaves at worst a tick too many, or silence that the next event after [`QUIET_SECONDS`](crate::dispatch) ends.
+//! schedule is put before it is noted as armed; one that goes is noted as going, removed, and looked at once more, so
+//! that events that came meanwhile have it put again. A crash in between leaves at worst a tick too many.
 
 use tidemill_ports::{Condition, Context, Effect, Entry, Error, Item, When, Write};
 use tidemill_schemas::definition::Definition;
 use tidemill_schemas::keys::{self, Tenant};
 
-use crate::definition_store::Held;
+use crate::definition_store::{DefinitionStore, Held};
 use crate::dispatch::{self, Activity, Fires, Planned};
 
 /// The activity store of a context.
@@ -60,7 +60,8 @@ impl<'a> ActivityStore<'a> {
                     *at = (*activity.due.entry(entry.name.clone()).or_insert(*at)).max(now);
                 }
                 // After a silence nothing is trusted to be still there.
-                if activity.armed.insert(entry.name.clone()) || silent {
+                let is_going = activity.disarming.contains(&entry.name);
+                if activity.armed.insert(entry.name.clone()) || is_going || silent {
                     self.put(entry).await?;
                 }
             }
@@ -131,29 +132,36 @@ impl<'a> ActivityStore<'a> {
     /// Disarms the schedule `name` if the tenant is quiet.
     ///
     /// # Errors
-    /// The port's.
+    /// The port's; asking again goes on where it ended.
     pub async fn disarm_if_quiet(&self, tenant: &Tenant, name: &str) -> Result<(), Error> {
-        let (mut activity, rank) = self.load(tenant).await?;
-        if !activity.is_quiet(self.context.clock.now()) {
-            return Ok(());
-        }
-        self.context.schedule.remove(name).await?;
-        activity.armed.remove(name);
-        activity.due.remove(name);
-        match self.save(tenant, &activity, rank).await {
-            // Events came just now; whoever noted them trusts the schedule to be there, so the next touch must not.
-            Err(Error::Conflict(_)) => self.forget(tenant, name).await,
-            other => other,
-        }
-    }
-
-    /// Notes that `name` is no longer scheduled, and that activity is to be noted anew.
-    async fn forget(&self, tenant: &Tenant, name: &str) -> Result<(), Error> {
         loop {
             let (mut activity, rank) = self.load(tenant).await?;
+            if activity.disarming.contains(name) {
+                break;
+            }
+            if !activity.is_quiet(self.context.clock.now()) {
+                return Ok(());
+            }
             activity.armed.remove(name);
             activity.due.remove(name);
-            activity.last = None;
+            activity.disarming.insert(name.to_owned());
+            match self.save(tenant, &activity, rank).await {
+                Ok(()) => break,
+                Err(Error::Conflict(_)) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        self.context.schedule.remove(name).await?;
+        loop {
+            let (mut activity, mut rank) = self.load(tenant).await?;
+            if activity.armed.contains(name) {
+                // Events came meanwhile, and what they scheduled may just have been removed.
+                self.arm(tenant, &DefinitionStore::new(self.context).list(tenant).await?).await?;
+                (activity, rank) = self.load(tenant).await?;
+            }
+            if !activity.disarming.remove(name) {
+                return Ok(());
+            }
             match self.save(tenant, &activity, rank).await {
                 Err(Error::Conflict(_)) => {}
                 other => return other,

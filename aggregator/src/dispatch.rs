@@ -50,6 +50,9 @@ pub struct Activity {
     pub last: Option<Timestamp>,
     /// Names of armed schedules.
     pub armed: BTreeSet<String>,
+    /// Names of schedules that are being disarmed: whoever arms one meanwhile puts it, whether it was armed or not.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub disarming: BTreeSet<String>,
     /// Rollups to come, by name: arming again never puts one off that did not come through yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub due: BTreeMap<String, Timestamp>,

@@ -44,8 +44,8 @@ impl Chaos {
     pub fn of(random: &mut Random) -> Chaos {
         let rough = |random: &mut Random, of: &[u64]| of[random.below(of.len() as u64) as usize];
         Chaos {
-            before: rough(random, &[5, 15, 40]),
-            after: rough(random, &[5, 15, 40]),
+            before: rough(random, &[8, 15, 40]),
+            after: rough(random, &[8, 15, 40]),
             crash: rough(random, &[0, 2, 8]),
             zombie: rough(random, &[0, 2, 8]),
             answer_lost: rough(random, &[0, 5, 25]),
