@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request};
 use futures::FutureExt;
+use tidemill_aggregator::snapshot_store::{Series, SnapshotStore};
 use tidemill_ingest::event_store::EventStore;
 use tidemill_ports::{Clock, Schedule, When};
 use tidemill_schemas::calendar::{self, Period};
@@ -70,6 +71,7 @@ fn check_insight(life: &Life, definition: &Definition, text: &str, copies: &[Eve
             }
             if given["completeness"]["partial"] != false || given["completeness"]["verified"] != true {
                 told.push(format!("completeness: {}", given["completeness"]));
+                told.extend(unverified(life, definition));
             }
             if !told.is_empty() {
                 life.hub.breaks(format!("wrong: {path}\n{text}{}\n{body}", told.join("\n")));
@@ -82,6 +84,19 @@ fn check_insight(life: &Life, definition: &Definition, text: &str, copies: &[Eve
     if explained["drift"] != 0 {
         life.hub.breaks(format!("double or lost: totals of {} drifted {} times", definition.name, explained["drift"]));
     }
+}
+
+/// The days of an insight that were not compared, or differed.
+fn unverified(life: &Life, definition: &Definition) -> Vec<String> {
+    let (context, tenant) = (life.ports.context(), Tenant::local());
+    let fingerprint = tidemill_schemas::fingerprint::fingerprint(definition);
+    let insight = &definition.name;
+    let series = Series { tenant: &tenant, insight, fingerprint: &fingerprint, period: Period::Day };
+    let store = SnapshotStore::new(&context);
+    let days = store.range(&series, life.script.first, life.script.last).now_or_never().expect("memory is at once");
+    let headers = days.expect("readable").into_values().map(|snapshot| snapshot.header);
+    let unverified = headers.filter(|header| header.verified != Some(true));
+    unverified.map(|header| format!("unverified: {} of {:?} {}", header.start, header.input, header.watermark)).collect()
 }
 
 /// An answer somebody got meanwhile. If it claims to be complete up to after everything that was sent so far was
