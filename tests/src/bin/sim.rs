@@ -131,9 +131,10 @@ fn many(seeds: std::ops::Range<u64>, broken: Option<Broken>) -> bool {
     );
     println!("{:?}", sum.stats);
     let of = |word: &str| sum.broken.iter().filter(|(_, why)| why.starts_with(word)).count();
-    let (lost, double, lies, wrong) = (of("lost"), of("double"), of("lie"), of("wrong"));
-    let other = sum.broken.len() - lost - double - lies - wrong;
-    println!("lost {lost}, double or drifted {double}, wrong {wrong}, lies about completeness {lies}, other {other}");
+    let [lost, double, lies, wrong, back, old] = ["lost", "double", "lie", "wrong", "back", "old"].map(of);
+    let other = sum.broken.len() - lost - double - lies - wrong - back - old;
+    println!("lost {lost}, double or drifted {double}, wrong {wrong}, lies about completeness {lies},");
+    println!("taken back {back}, of an old definition {old}, other {other}");
     sum.broken.is_empty()
 }
 

@@ -48,7 +48,7 @@ impl Chaos {
             after: rough(random, &[8, 15, 40]),
             crash: rough(random, &[0, 2, 8]),
             zombie: rough(random, &[0, 2, 8]),
-            answer_lost: rough(random, &[0, 5, 25]),
+            answer_lost: rough(random, &[2, 8, 25]),
             tick_twice: rough(random, &[0, 10, 30]),
             tick_lost: rough(random, &[0, 5, 20]),
             send_twice: rough(random, &[0, 10, 30]),
@@ -57,7 +57,7 @@ impl Chaos {
             jump: rough(random, &[0, 5]),
             latency_micros_max: [2_000, 20_000, 200_000][random.below(3) as usize],
             bisects: random.chance(50),
-            edits: rough(random, &[0, 0, 1]),
+            edits: rough(random, &[0, 1, 3]),
             outage: random.chance(0),
             compacts: random.chance(30),
         }

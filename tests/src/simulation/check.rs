@@ -7,12 +7,15 @@ use axum::http::{Method, Request};
 use futures::FutureExt;
 use tidemill_aggregator::snapshot_store::{Series, SnapshotStore};
 use tidemill_ingest::event_store::EventStore;
-use tidemill_ports::{Clock, Schedule, When};
+use tidemill_ingest::manifest::ChainEntry;
+use tidemill_ingest::page_store::PageStore;
+use tidemill_ports::{Clock, Query, Schedule, Table, When};
 use tidemill_schemas::calendar::{self, Period};
 use tidemill_schemas::definition::Definition;
 use tidemill_schemas::event::Event;
-use tidemill_schemas::keys::Tenant;
+use tidemill_schemas::keys::{self, Tenant};
 use tidemill_schemas::time::Timestamp;
+use tidemill_schemas::window::Position;
 use tower::ServiceExt;
 
 use super::life::Life;
@@ -31,6 +34,7 @@ pub(super) fn finally(life: &Life) -> usize {
     for entry in entries.iter().filter(|entry| matches!(entry.when, When::EveryMinutes(_))) {
         life.hub.breaks(format!("{} still fires although nothing has come for days", entry.name));
     }
+    check_chains(life);
     let copies = received(life, life.witness.all().into_iter().map(|seen| seen.copy).collect());
     for (at, wanted) in life.script.wanted.iter().enumerate() {
         let definition = &wanted.definition;
@@ -44,6 +48,28 @@ pub(super) fn finally(life: &Life) -> usize {
         }
     }
     oracle::live(&copies).len()
+}
+
+/// Every chain is one: each entry begins where the one before ends, and the head is the end of the last.
+fn check_chains(life: &Life) {
+    let context = life.ports.context();
+    let heads = PageStore::new(&context).heads().now_or_never().expect("memory is at once").expect("readable");
+    for (shard, head) in &heads.0 {
+        let query = Query { partition: keys::chain_partition(shard), ..Query::default() };
+        let slice = life.ports.items.query(&query).now_or_never().expect("memory is at once").expect("readable");
+        let mut through = Position::default();
+        for (_, item) in slice.items {
+            let entry = ChainEntry::decode(&item.body).expect("readable");
+            if entry.after != through {
+                let found = entry.after.0;
+                life.hub.breaks(format!("chain: {shard} has an entry behind {found} and one up to {}", through.0));
+            }
+            through = entry.through;
+        }
+        if through != *head {
+            life.hub.breaks(format!("chain: {shard} ends at {} and its head at {}", through.0, head.0));
+        }
+    }
 }
 
 /// Every question to an insight.

@@ -20,8 +20,8 @@ const ASIDE_MAX: Duration = Duration::from_secs(60);
 thread_local! {
     /// Who is being polled.
     static ACTOR: Cell<u64> = const { Cell::new(0) };
-    /// Whether the task that is being polled let go at a port.
-    static AT_PORT: Cell<bool> = const { Cell::new(false) };
+    /// Where the task that is being polled let go.
+    static LET_GO: Cell<Option<Place>> = const { Cell::new(None) };
 }
 
 /// The number of the task that is being polled; 0 outside of any.
@@ -29,15 +29,24 @@ pub(super) fn actor() -> u64 {
     ACTOR.get()
 }
 
+/// Where a task lets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Before a write.
+    Write,
+    /// Before or after anything else.
+    Call,
+}
+
 /// Lets go once: whoever else is there may come between.
-pub(super) async fn let_go() {
+pub(super) async fn let_go(place: Place) {
     let mut gone = false;
     std::future::poll_fn(|context| {
         if gone {
             return Poll::Ready(());
         }
         gone = true;
-        AT_PORT.set(true);
+        LET_GO.set(Some(place));
         context.waker().wake_by_ref();
         Poll::Pending
     })
@@ -88,8 +97,8 @@ struct Task<T> {
 pub(super) enum Stepped<T> {
     /// Nothing can move now.
     Nothing,
-    /// This task moved.
-    Moved(u64),
+    /// This task moved, and let go here.
+    Moved(u64, Place),
     /// This task ended.
     Ended(u64, T),
 }
@@ -154,22 +163,22 @@ impl<T> Executor<T> {
         ACTOR.set(id);
         let ended = loop {
             task.bell.hush();
-            AT_PORT.set(false);
+            LET_GO.set(None);
             if let Poll::Ready(end) = task.future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                break Some(end);
+                break Ok(end);
             }
-            if AT_PORT.get() {
-                break None;
+            if let Some(place) = LET_GO.get() {
+                break Err(place);
             }
             task.bell.wait();
         };
         ACTOR.set(0);
         match ended {
-            Some(end) => {
+            Ok(end) => {
                 self.tasks.remove(at);
                 Stepped::Ended(id, end)
             }
-            None => Stepped::Moved(id),
+            Err(place) => Stepped::Moved(id, place),
         }
     }
 }

@@ -9,7 +9,7 @@ use tidemill_ports::{Clock, Error};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::chaos::Chaos;
-use super::executor::{actor, let_go};
+use super::executor::{Place, actor, let_go};
 use crate::generator::Random;
 use crate::memory::VirtualClock;
 
@@ -155,7 +155,7 @@ impl Hub {
 
     /// Before a call: others may come first. Its fate.
     pub(super) async fn before(&self, is_write: bool) -> Fate {
-        let_go().await;
+        let_go(if is_write { Place::Write } else { Place::Call }).await;
         let mut inner = self.held();
         inner.stats.calls += 1;
         let (before, after) = (inner.chaos.before, if is_write { inner.chaos.after } else { 0 });
@@ -182,7 +182,7 @@ impl Hub {
     /// After a call: its place in the trace; others may come before its caller goes on.
     pub(super) async fn after(&self, call: &'static str, key: &[u8], outcome: &str) {
         self.trace(call, key, outcome);
-        let_go().await;
+        let_go(Place::Call).await;
     }
 
     pub(super) fn trace(&self, call: &'static str, key: &[u8], outcome: &str) {

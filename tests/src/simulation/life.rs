@@ -123,7 +123,7 @@ impl Life {
         ports.events.make_sparse();
         log.make_sparse();
         let hub = Arc::new(Hub::new(setting.seed, chaos.clone(), Arc::clone(&ports.clock), setting.is_logged));
-        let witness = Arc::new(Witness::new(Arc::clone(&hub), Arc::clone(&ports.clock), Arc::clone(&ports.events)));
+        let witness = Arc::new(Witness::new(Arc::clone(&hub), &ports));
         let context = Arc::new(ports::around(&ports, &hub, &witness, setting.broken));
         let router = tidemill_api::router(Arc::clone(&context), true);
         let open = script.steps.iter().enumerate().map(|(at, step)| (at, step.at)).collect();
@@ -195,7 +195,7 @@ impl Life {
             let now = self.now();
             match self.executor.step(now, &mut self.random) {
                 Stepped::Ended(id, end) => self.ended(id, end),
-                Stepped::Moved(id) => self.mishap(id),
+                Stepped::Moved(id, place) => self.mishap(id, place),
                 Stepped::Nothing => match self.next_time().filter(|next| *next <= until) {
                     Some(next) => self.ports.clock.set(next.max(now)),
                     None => break,

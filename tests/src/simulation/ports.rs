@@ -131,7 +131,7 @@ impl SimTable {
         let of = |write: &Write, kind: &str| write.key.partition.starts_with(kind.as_bytes());
         for write in &mut group {
             let weak = match broken {
-                Broken::TotalsUnconditional => of(write, "total\0"),
+                Broken::TotalsUnconditional => of(write, "totals\0"),
                 Broken::ChainUnfenced => of(write, "chain\0") || of(write, "chain_head\0"),
                 Broken::EventsUnconditional => of(write, "event\0"),
                 Broken::SnapshotsUnconditional => of(write, "snapshot\0"),

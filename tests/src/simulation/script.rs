@@ -126,14 +126,18 @@ fn sends(arrivals: &[Event], random: &mut Random) -> Vec<Step> {
 }
 
 fn applies(wanted: &[Wanted], begin: Timestamp, end: Timestamp, random: &mut Random, steps: &mut Vec<Step>) {
+    let mut edited: Vec<Timestamp> = Vec::new();
     for (at, one) in wanted.iter().enumerate() {
         let is_edit = wanted[..at].iter().any(|before| before.definition.name == one.definition.name);
+        if is_edit {
+            edited.push(end.plus_micros(-random.between(MICROS_PER_SECOND, MICROS_PER_DAY)));
+            continue;
+        }
         let first = if random.chance(60) { 0 } else { random.between(0, MICROS_PER_DAY) };
-        let time = if is_edit {
-            end.plus_micros(-random.between(MICROS_PER_SECOND, MICROS_PER_DAY))
-        } else {
-            begin.plus_micros(first)
-        };
-        steps.push(Step { at: time, act: Act::Apply(at) });
+        steps.push(Step { at: begin.plus_micros(first), act: Act::Apply(at) });
     }
+    // The last edit in time is the last in the list.
+    edited.sort();
+    let edits = wanted.len() - edited.len()..;
+    steps.extend(edits.zip(edited).map(|(edit, at)| Step { at, act: Act::Apply(edit) }));
 }

@@ -7,12 +7,15 @@ use tidemill_ports::{Schedule, Table, When};
 use tidemill_schemas::time::{MICROS_PER_DAY, MICROS_PER_SECOND, Timestamp};
 use tidemill_schemas::window::Position;
 
+use super::super::executor::Place;
 use super::super::start::{self, Consumer, Flight};
 use super::Life;
 use crate::pump::TableShards;
 
 /// Seconds between two looks at where the lanes of the feed stand.
 const FORGET_LOOK_SECONDS: i64 = 600;
+/// How much more often something goes wrong before a write.
+const BEFORE_WRITES: u64 = 8;
 /// Lanes of a feed at most.
 const LANES_MAX: usize = 4;
 
@@ -89,9 +92,10 @@ impl Life {
         }
     }
 
-    /// What goes wrong with a task that has just moved.
-    pub(super) fn mishap(&mut self, id: u64) {
-        let drawn = self.random.below(10_000);
+    /// What goes wrong with a task that has just moved. Before a write it goes wrong more often: what was read until
+    /// then is what the write assumes.
+    pub(super) fn mishap(&mut self, id: u64, place: Place) {
+        let drawn = self.random.below(if place == Place::Write { 10_000 / BEFORE_WRITES } else { 10_000 });
         if drawn >= self.chaos.crash + self.chaos.zombie {
             return;
         }
