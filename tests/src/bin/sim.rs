@@ -2,7 +2,8 @@
 //!
 //! `sim --seed N` prints a line per port call (time, actor, call, key, outcome) and what was broken; `--quiet` only the
 //! latter. `sim --seeds A..B` runs many on every core and prints how many a second, the faults, and what was lost, double
-//! or wrong. `--broken NAME` takes a protocol away first. Exit 1 when a promise was broken.
+//! or wrong. `--broken NAME` takes a protocol away first. `sim --canaries` takes each of them away in turn, until a world
+//! notices. Exit 1 when a promise was broken, or a protocol was not missed.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +11,17 @@ use std::sync::{Mutex, PoisonError};
 
 use tidemill_tests::simulation::{Broken, Report, Setting, Stats, run};
 
+/// Worlds within which a protocol that is taken away must be missed.
+const CANARY_SEEDS_MAX: u64 = 500;
+
 fn main() -> ExitCode {
     match chosen(std::env::args().skip(1)) {
-        Ok(Chosen { seeds, broken, quiet, is_one }) => {
-            let fine = if is_one { one(seeds.start, broken, quiet) } else { many(seeds, broken) };
+        Ok(Chosen { seeds, broken, quiet, what }) => {
+            let fine = match what {
+                What::One => one(seeds.start, broken, quiet),
+                What::Many => many(seeds, broken),
+                What::Canaries => canaries(),
+            };
             if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(why) => {
@@ -27,14 +35,24 @@ struct Chosen {
     seeds: std::ops::Range<u64>,
     broken: Option<Broken>,
     quiet: bool,
-    is_one: bool,
+    what: What,
+}
+
+enum What {
+    One,
+    Many,
+    Canaries,
 }
 
 fn chosen(mut arguments: impl Iterator<Item = String>) -> Result<Chosen, String> {
-    let mut chosen = Chosen { seeds: 0..0, broken: None, quiet: false, is_one: false };
+    let mut chosen = Chosen { seeds: 0..0, broken: None, quiet: false, what: What::Many };
     while let Some(name) = arguments.next() {
-        if name == "--quiet" {
-            chosen.quiet = true;
+        match name.as_str() {
+            "--quiet" => chosen.quiet = true,
+            "--canaries" => (chosen.what, chosen.seeds) = (What::Canaries, 0..CANARY_SEEDS_MAX),
+            _ => {}
+        }
+        if matches!(name.as_str(), "--quiet" | "--canaries") {
             continue;
         }
         let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -42,7 +60,7 @@ fn chosen(mut arguments: impl Iterator<Item = String>) -> Result<Chosen, String>
         match name.as_str() {
             "--seed" => {
                 chosen.seeds = number(&value)?..number(&value)? + 1;
-                chosen.is_one = true;
+                chosen.what = What::One;
             }
             "--seeds" => {
                 let (from, to) = value.split_once("..").ok_or("--seeds is A..B")?;
@@ -54,11 +72,15 @@ fn chosen(mut arguments: impl Iterator<Item = String>) -> Result<Chosen, String>
                 chosen.broken =
                     Some(broken.ok_or_else(|| format!("no protocol is called {value}; there are {}", known()))?);
             }
-            _ => return Err(format!("unknown argument {name}; there are --seed, --seeds, --broken and --quiet")),
+            _ => {
+                return Err(format!(
+                    "unknown argument {name}; there are --seed, --seeds, --canaries, --broken and --quiet"
+                ));
+            }
         }
     }
     if chosen.seeds.is_empty() {
-        return Err("say --seed N or --seeds A..B".to_owned());
+        return Err("say --seed N, --seeds A..B or --canaries".to_owned());
     }
     Ok(chosen)
 }
@@ -82,6 +104,9 @@ fn one(seed: u64, broken: Option<Broken>, quiet: bool) -> bool {
     report.broken.is_empty()
 }
 
+/// What became of a world, or how it panicked.
+type Ran = std::thread::Result<Report>;
+
 /// What many worlds came to.
 #[derive(Default)]
 struct Sum {
@@ -96,9 +121,9 @@ fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
-fn many(seeds: std::ops::Range<u64>, broken: Option<Broken>) -> bool {
-    let began = now();
-    let (next, sum) = (AtomicU64::new(seeds.start), Mutex::new(Sum::default()));
+/// Runs worlds on every core until `took` has seen enough; it is told what became of each.
+fn on_every_core(seeds: std::ops::Range<u64>, broken: Option<Broken>, took: impl Fn(u64, Ran) -> bool + Sync) {
+    let next = AtomicU64::new(seeds.start);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..cores {
@@ -108,20 +133,66 @@ fn many(seeds: std::ops::Range<u64>, broken: Option<Broken>) -> bool {
                     if seed >= seeds.end {
                         return;
                     }
-                    add(&sum, seed, std::panic::catch_unwind(|| run(Setting { seed, is_logged: false, broken })));
+                    let ran = std::panic::catch_unwind(|| run(Setting { seed, is_logged: false, broken }));
+                    if took(seed, ran) {
+                        next.store(seeds.end, Ordering::SeqCst);
+                    }
                 }
             });
         }
+    });
+}
+
+/// Takes each protocol away until a world notices.
+fn canaries() -> bool {
+    let mut all_missed = true;
+    for broken in Broken::ALL {
+        let caught = Mutex::new(None::<(u64, String)>);
+        on_every_core(0..CANARY_SEEDS_MAX, Some(broken), |seed, ran| {
+            let why = match ran {
+                Ok(report) => report.broken.into_iter().next(),
+                Err(_) => Some("panic".to_owned()),
+            };
+            let mut caught = caught.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(why) = why
+                && caught.as_ref().is_none_or(|(earlier, _)| seed < *earlier)
+            {
+                *caught = Some((seed, why));
+            }
+            caught.is_some()
+        });
+        match caught.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some((seed, why)) => println!("{broken:?}: missed in world {seed}: {}", told(&why)),
+            None => {
+                all_missed = false;
+                println!("{broken:?}: NOT MISSED in {CANARY_SEEDS_MAX} worlds");
+            }
+        }
+    }
+    all_missed
+}
+
+/// The first line of a promise that was broken, not too long.
+fn told(why: &str) -> String {
+    why.lines().next().unwrap_or_default().chars().take(160).collect()
+}
+
+fn many(seeds: std::ops::Range<u64>, broken: Option<Broken>) -> bool {
+    let began = now();
+    let sum = Mutex::new(Sum::default());
+    on_every_core(seeds.clone(), broken, |seed, ran| {
+        add(&sum, seed, ran);
+        false
     });
     let seconds = began.elapsed().as_secs_f64();
     let mut sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
     sum.broken.sort();
     let worlds = seeds.end - seeds.start;
     for (seed, why) in &sum.broken {
-        println!("seed {seed}: {}", why.lines().next().unwrap_or_default());
+        println!("seed {seed}: {}", told(why));
     }
     println!(
-        "{worlds} worlds in {seconds:.1} s, {:.1} a second on {cores} cores; {} events, {} port calls, {} faults ({} at least in each), {} promises checked as they were made",
+        "{worlds} worlds in {seconds:.1} s, {:.1} a second; {} events, {} port calls, {} faults ({} at least in each), {} promises checked as they were made",
         worlds as f64 / seconds,
         sum.events,
         sum.stats.calls,
@@ -138,7 +209,7 @@ fn many(seeds: std::ops::Range<u64>, broken: Option<Broken>) -> bool {
     sum.broken.is_empty()
 }
 
-fn add(sum: &Mutex<Sum>, seed: u64, ran: std::thread::Result<Report>) {
+fn add(sum: &Mutex<Sum>, seed: u64, ran: Ran) {
     let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
     match ran {
         Ok(report) => {

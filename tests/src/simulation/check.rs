@@ -122,7 +122,9 @@ fn unverified(life: &Life, definition: &Definition) -> Vec<String> {
     let days = store.range(&series, life.script.first, life.script.last).now_or_never().expect("memory is at once");
     let headers = days.expect("readable").into_values().map(|snapshot| snapshot.header);
     let unverified = headers.filter(|header| header.verified != Some(true));
-    unverified.map(|header| format!("unverified: {} of {:?} {}", header.start, header.input, header.watermark)).collect()
+    unverified
+        .map(|header| format!("unverified: {} of {:?} {}", header.start, header.input, header.watermark))
+        .collect()
 }
 
 /// An answer somebody got meanwhile. If it claims to be complete up to after everything that was sent so far was

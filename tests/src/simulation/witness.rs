@@ -111,7 +111,8 @@ impl Witness {
         let held = definitions.get(&Tenant::local(), &header.insight).now_or_never().expect("memory is at once");
         if held.expect("readable").is_none_or(|held| held.of(&header.fingerprint).is_none()) {
             let Header { insight, start, fingerprint, .. } = header;
-            self.hub.breaks(format!("old: {insight} {start} was published under {fingerprint}, which is not in effect"));
+            self.hub
+                .breaks(format!("old: {insight} {start} was published under {fingerprint}, which is not in effect"));
         }
     }
 

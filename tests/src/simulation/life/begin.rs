@@ -154,7 +154,11 @@ impl Life {
             }
             let context = Arc::clone(&self.context);
             let flight = Flight::Firing { name: entry.name.clone(), scheduled };
-            self.fly(flight, || entry.name.clone(), start::firing(context, entry.name.clone(), entry.payload.clone(), scheduled));
+            self.fly(
+                flight,
+                || entry.name.clone(),
+                start::firing(context, entry.name.clone(), entry.payload.clone(), scheduled),
+            );
         }
     }
 }
