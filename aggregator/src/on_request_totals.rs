@@ -39,7 +39,7 @@ pub(crate) async fn try_totals(context: &Context, work: &Work) -> Result<bool, F
     let store = TotalStore::new(context);
     // The clock before the progress: what is acknowledged in between does not count.
     let now = context.clock.now();
-    let through = store.progress().await?;
+    let mut through = store.progress().await?;
     let watermark = EventStore::new(context).watermark(now, &through).await?;
     let zone = &work.held.applied.definition.timezone;
     let window = zone.days(work.request.first, work.request.last);
@@ -53,6 +53,12 @@ pub(crate) async fn try_totals(context: &Context, work: &Work) -> Result<bool, F
     let set = pages.pages(&tenant, &sources, first, last).await?;
     if !covers(&store, work, &tenant, &set, first, last).await? {
         return Ok(false);
+    }
+    // A shard the totals do not count, an import's for one, has no page of these days: all of it is in.
+    for (shard, position) in &set.through.0 {
+        if !through.0.contains_key(shard) {
+            through.advance(shard, *position);
+        }
     }
     let mut computed = Vec::new();
     for date in calendar::dates(work.request.first, work.request.last) {

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::step::{Place, run as run_shown};
 
 /// Worlds simulated, unless the environment says otherwise.
-const SEEDS: u32 = 1_000;
+const SEEDS: u32 = 150;
 
 /// Runs simulated worlds; `TIDEMILL_SEEDS=n` runs n of them.
 ///

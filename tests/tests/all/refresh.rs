@@ -1,11 +1,13 @@
 //! A refresh costs what came since the last one, and gives what a recompute from nothing gives.
 
 use tidemill_schemas::calendar::{Date, Period};
+use tidemill_schemas::event::Event;
 use tidemill_schemas::request::Reason;
 use tidemill_schemas::time::Timestamp;
 use tidemill_tests::fault::Faults;
 use tidemill_tests::generator::Random;
-use tidemill_tests::world::World;
+use tidemill_tests::tables::{self, MAP};
+use tidemill_tests::world::{World, json};
 
 const DEFINITION: &str = "
 insight: visitors
@@ -108,4 +110,36 @@ async fn a_correction_is_in_the_next_refresh() {
     world.refresh("visitors", day, day).await;
     settle(&mut world, &mut random).await;
     assert_eq!(events(&world.stored("visitors", day, day).await), before - 1);
+}
+
+/// No totals count what an import brought. A day that was computed from pages says what of imports it includes; totals
+/// that come after it must say as much, or no refresh would ever replace it.
+#[tokio::test]
+async fn totals_answer_again_after_an_import_of_older_days() {
+    let (mut random, day): (Random, Date) = (Random::of(3), DAY.parse().expect("a date"));
+    let mut world = World::new(now(0), 1);
+    world.apply("visits", "insight: visits\ntype: standard\nfrom: '*'\nmetrics:\n  n: count(*)\n").await;
+    let sent = |id: &str| format!("{{\"id\":\"{id}\",\"name\":\"visit\",\"time\":\"2026-06-01T00:10:00Z\"}}\n");
+    world.send(&sent("a")).await;
+    settle(&mut world, &mut random).await;
+    let old = Event {
+        id: "old".to_owned(),
+        source: "default".to_owned(),
+        name: "visit".to_owned(),
+        actor: None,
+        time: now(0).plus_seconds(-30 * 86_400),
+        properties: Default::default(),
+        rev: 0,
+        deleted: false,
+        received: now(0),
+    };
+    world.import(MAP, &tables::files(&mut random, &[old])).await;
+    world.backfill().await;
+    settle(&mut world, &mut random).await;
+    world.send(&sent("b")).await;
+    settle(&mut world, &mut random).await;
+    world.refresh("visits", day, day).await;
+    settle(&mut world, &mut random).await;
+    let told = json(&world.query("visits", "series", "every=day&from=2026-06-01&to=2026-06-02").await);
+    assert_eq!(told["rows"][0]["n"], 2, "{told}");
 }
