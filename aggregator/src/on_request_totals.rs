@@ -39,14 +39,14 @@ pub(crate) async fn try_totals(context: &Context, work: &Work) -> Result<bool, F
     let store = TotalStore::new(context);
     // The clock before the progress: what is acknowledged in between does not count.
     let now = context.clock.now();
-    let mut through = store.progress().await?;
-    let watermark = EventStore::new(context).watermark(now, &through).await?;
     let zone = &work.held.applied.definition.timezone;
     let window = zone.days(work.request.first, work.request.last);
     if window.end <= now {
         // A request that comes after its day is over must not take back what the rollup compared.
         return Ok(false);
     }
+    let mut through = store.progress().await?;
+    let watermark = EventStore::new(context).watermark(now, &through).await?;
     let (first, last) = utc_span(window);
     let pages = PageStore::new(context);
     let sources = pages.sources_of(&tenant, work.source()).await?;

@@ -1,6 +1,6 @@
 //! Lineages: whether an edited definition has caught up with the one that answers. Pure.
 //!
-//! In: the days of both, and which days have pages. Out: how many days are missing. To switch must never take a reader
+//! In: the days of both, and the last change of each day that has pages. Out: how many days are missing. To switch must never take a reader
 //! back: every day the old one has, the new one has too, and includes as much.
 
 use std::collections::BTreeMap;

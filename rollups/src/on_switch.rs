@@ -1,8 +1,8 @@
 //! `on_switch`: an edited definition begins to answer once it has caught up.
 //!
 //! In: an insight. Out: if its new lineage has every day the old one has, and includes as much, one conditional write
-//! that lets it answer. Whoever reads has read one or the other. Asked after every step of its backfill and at every
-//! look at changed days, so that it cannot be lost.
+//! that lets it answer. Whoever reads has read one or the other. Asked after every step of its backfill, at every look
+//! at changed days and after every rollup or repair of a day, so that it cannot be lost.
 
 use tidemill_aggregator::definition_store::{DefinitionStore, Held};
 use tidemill_aggregator::snapshot_store::{Series, Snapshot, SnapshotStore};

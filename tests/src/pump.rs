@@ -14,5 +14,5 @@ mod straight;
 
 pub use mapping::{Answer, Delivery, Mapping, Mode, Range};
 pub use queue::{Settled, settle};
-pub use source::{Portion, Shard, Source, TableLanes, TableShards};
+pub use source::{Shard, Source, TableLanes, TableShards};
 pub use straight::{Straight, deliver_all};

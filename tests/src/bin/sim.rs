@@ -5,84 +5,58 @@
 //! or wrong. `--broken NAME` takes a protocol away first. `sim --canaries` takes each of them away in turn, until a world
 //! notices. Exit 1 when a promise was broken, or a protocol was not missed.
 
+use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use clap::{ArgGroup, Parser};
 use tidemill_tests::simulation::{Broken, Report, Setting, Stats, run};
 
 /// Worlds within which a protocol that is taken away must be missed.
 const CANARY_SEEDS_MAX: u64 = 500;
 
-fn main() -> ExitCode {
-    match chosen(std::env::args().skip(1)) {
-        Ok(Chosen { seeds, broken, quiet, what }) => {
-            let fine = match what {
-                What::One => one(seeds.start, broken, quiet),
-                What::Many => many(seeds, broken),
-                What::Canaries => canaries(),
-            };
-            if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-        Err(why) => {
-            eprintln!("sim: {why}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-struct Chosen {
-    seeds: std::ops::Range<u64>,
+/// Simulated worlds.
+#[derive(Parser)]
+#[command(group(ArgGroup::new("what").required(true).args(["seed", "seeds", "canaries"])))]
+struct Arguments {
+    /// One world, call by call.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Many worlds: A..B.
+    #[arg(long, value_parser = seeds)]
+    seeds: Option<Range<u64>>,
+    /// Takes each protocol away until a world notices.
+    #[arg(long)]
+    canaries: bool,
+    /// A protocol to take away.
+    #[arg(long, value_parser = broken, conflicts_with = "canaries")]
     broken: Option<Broken>,
+    /// Of one world, only what became of it.
+    #[arg(long)]
     quiet: bool,
-    what: What,
 }
 
-enum What {
-    One,
-    Many,
-    Canaries,
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let number = |text: &str| text.parse::<u64>().map_err(|why| why.to_string());
+    let (from, to) = text.split_once("..").ok_or("it is A..B")?;
+    let seeds = number(from)?..number(to)?;
+    if seeds.is_empty() { Err("that is no seed at all".to_owned()) } else { Ok(seeds) }
 }
 
-fn chosen(mut arguments: impl Iterator<Item = String>) -> Result<Chosen, String> {
-    let mut chosen = Chosen { seeds: 0..0, broken: None, quiet: false, what: What::Many };
-    while let Some(name) = arguments.next() {
-        match name.as_str() {
-            "--quiet" => chosen.quiet = true,
-            "--canaries" => (chosen.what, chosen.seeds) = (What::Canaries, 0..CANARY_SEEDS_MAX),
-            _ => {}
-        }
-        if matches!(name.as_str(), "--quiet" | "--canaries") {
-            continue;
-        }
-        let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
-        let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{name} must be whole numbers, not {value}"));
-        match name.as_str() {
-            "--seed" => {
-                chosen.seeds = number(&value)?..number(&value)? + 1;
-                chosen.what = What::One;
-            }
-            "--seeds" => {
-                let (from, to) = value.split_once("..").ok_or("--seeds is A..B")?;
-                chosen.seeds = number(from)?..number(to)?;
-            }
-            "--broken" => {
-                let known = || Broken::ALL.iter().map(|broken| format!("{broken:?}")).collect::<Vec<_>>().join(", ");
-                let broken = Broken::ALL.into_iter().find(|broken| format!("{broken:?}") == value);
-                chosen.broken =
-                    Some(broken.ok_or_else(|| format!("no protocol is called {value}; there are {}", known()))?);
-            }
-            _ => {
-                return Err(format!(
-                    "unknown argument {name}; there are --seed, --seeds, --canaries, --broken and --quiet"
-                ));
-            }
-        }
-    }
-    if chosen.seeds.is_empty() {
-        return Err("say --seed N, --seeds A..B or --canaries".to_owned());
-    }
-    Ok(chosen)
+fn broken(text: &str) -> Result<Broken, String> {
+    let known = || Broken::ALL.map(|broken| format!("{broken:?}")).join(", ");
+    Broken::ALL.into_iter().find(|broken| format!("{broken:?}") == text).ok_or_else(|| format!("there are {}", known()))
+}
+
+fn main() -> ExitCode {
+    let Arguments { seed, seeds, broken, quiet, .. } = Arguments::parse();
+    let fine = match (seed, seeds) {
+        (Some(seed), _) => one(seed, broken, quiet),
+        (None, Some(seeds)) => many(seeds, broken),
+        (None, None) => canaries(),
+    };
+    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn one(seed: u64, broken: Option<Broken>, quiet: bool) -> bool {
@@ -122,7 +96,7 @@ fn now() -> std::time::Instant {
 }
 
 /// Runs worlds on every core until `took` has seen enough; it is told what became of each.
-fn on_every_core(seeds: std::ops::Range<u64>, broken: Option<Broken>, took: impl Fn(u64, Ran) -> bool + Sync) {
+fn on_every_core(seeds: Range<u64>, broken: Option<Broken>, took: impl Fn(u64, Ran) -> bool + Sync) {
     let next = AtomicU64::new(seeds.start);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
@@ -177,7 +151,7 @@ fn told(why: &str) -> String {
     why.lines().next().unwrap_or_default().chars().take(160).collect()
 }
 
-fn many(seeds: std::ops::Range<u64>, broken: Option<Broken>) -> bool {
+fn many(seeds: Range<u64>, broken: Option<Broken>) -> bool {
     let began = now();
     let sum = Mutex::new(Sum::default());
     on_every_core(seeds.clone(), broken, |seed, ran| {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemill_ports::Error;
+use tidemill_ports::{Change, Error};
 use tidemill_schemas::time::Timestamp;
 use tidemill_schemas::window::{Position, ShardId};
 
@@ -64,11 +64,11 @@ pub struct Range {
 
 /// What a handler is to be called with.
 #[derive(Clone, Debug)]
-pub struct Delivery<R> {
+pub struct Delivery {
     /// Where it comes from.
     pub range: Range,
     /// The records.
-    pub records: Vec<R>,
+    pub records: Vec<Change>,
 }
 
 /// One consumer of a stream.
@@ -110,7 +110,7 @@ impl Mapping {
         source: &S,
         now: Timestamp,
         random: &mut Random,
-    ) -> Result<Vec<Delivery<S::Record>>, Error> {
+    ) -> Result<Vec<Delivery>, Error> {
         let mut due = Vec::new();
         for shard in source.shards().await? {
             if self.is_ready(&shard, now) {
@@ -134,7 +134,7 @@ impl Mapping {
         shard: &Shard,
         now: Timestamp,
         random: &mut Random,
-    ) -> Result<Option<Delivery<S::Record>>, Error> {
+    ) -> Result<Option<Delivery>, Error> {
         let reading = self.shards.entry(shard.id.clone()).or_default();
         let range = |first, last| Range { shard: shard.id.clone(), lane: shard.lane.clone(), first, last };
         let mut found = source.read(&shard.id, reading.through, self.mode.batch_max).await?;
@@ -142,28 +142,28 @@ impl Mapping {
             self.lost.push(range(Position(reading.through.0 + 1), lost));
             *reading = Reading { through: lost, ..Reading::default() };
         }
-        let Some(&(first, _)) = found.records.first() else {
+        let Some(first) = found.changes.first().map(|change| change.position) else {
             reading.is_done = found.ended;
             reading.noticed = None;
             return Ok(None);
         };
         let noticed = *reading.noticed.get_or_insert(now);
         let ripe = noticed.plus_micros(self.mode.window_micros);
-        if found.records.len() < self.mode.batch_max && now < ripe && reading.attempts == 0 {
+        if found.changes.len() < self.mode.batch_max && now < ripe && reading.attempts == 0 {
             reading.not_before = Some(ripe);
             return Ok(None);
         }
         let length =
-            if random.chance(50) { found.records.len() } else { 1 + random.below(found.records.len() as u64) as usize };
-        found.records.truncate(length);
+            if random.chance(50) { found.changes.len() } else { 1 + random.below(found.changes.len() as u64) as usize };
+        found.changes.truncate(length);
         while let Some(end) = reading.cuts.last().copied() {
             if end >= first {
-                found.records.retain(|(position, _)| *position <= end);
+                found.changes.retain(|change| change.position <= end);
                 break;
             }
             reading.cuts.pop();
         }
-        let last = found.records.last().map_or(first, |(position, _)| *position);
+        let last = found.changes.last().map_or(first, |change| change.position);
         let too_old = self.mode.age_micros_max.is_some_and(|most| now.micros() - noticed.micros() > most);
         let too_often = self.mode.retries_max.is_some_and(|most| reading.attempts > most);
         if too_old || too_often {
@@ -172,8 +172,7 @@ impl Mapping {
             return Ok(None);
         }
         reading.is_out = true;
-        let records = found.records.into_iter().map(|(_, record)| record).collect();
-        Ok(Some(Delivery { range: range(first, last), records }))
+        Ok(Some(Delivery { range: range(first, last), records: found.changes }))
     }
 
     /// Notes how a delivery of `count` records ended. What an earlier delivery of the same stretch says comes too late
@@ -220,7 +219,7 @@ impl Mapping {
     pub async fn is_idle<S: Source>(&self, source: &S) -> Result<bool, Error> {
         for shard in source.shards().await? {
             let is_out = self.shards.get(&shard.id).is_some_and(|reading| reading.is_out);
-            if is_out || !source.read(&shard.id, self.through(&shard.id), 1).await?.records.is_empty() {
+            if is_out || !source.read(&shard.id, self.through(&shard.id), 1).await?.changes.is_empty() {
                 return Ok(false);
             }
         }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tidemill_ports::{Change, Error, Table};
+use tidemill_ports::{Error, Table};
 use tidemill_schemas::window::{Position, ShardId};
 
-use crate::memory::MemoryTable;
+use crate::memory::{FeedPortion, MemoryTable};
 
 /// A shard of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,28 +19,14 @@ pub struct Shard {
     pub parents: Vec<ShardId>,
 }
 
-/// What a read brought.
-#[derive(Clone, Debug)]
-pub struct Portion<R> {
-    /// Records with their positions, in order.
-    pub records: Vec<(Position, R)>,
-    /// The shard is closed and nothing comes behind these.
-    pub ended: bool,
-    /// Records up to here were wanted and are gone.
-    pub lost_through: Option<Position>,
-}
-
-/// A stream of records in shards.
+/// A stream of changes in shards.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// What it holds.
-    type Record: Clone + Send + Sync;
-
     /// The shards there are, closed ones too.
     async fn shards(&self) -> Result<Vec<Shard>, Error>;
 
-    /// Up to `limit` records of a shard behind a position.
-    async fn read(&self, shard: &str, after: Position, limit: usize) -> Result<Portion<Self::Record>, Error>;
+    /// Up to `limit` changes of a shard behind a position.
+    async fn read(&self, shard: &str, after: Position, limit: usize) -> Result<FeedPortion, Error>;
 }
 
 /// The feed of any table, its lanes as shards: nothing closes and nothing is a child.
@@ -48,17 +34,14 @@ pub struct TableLanes<'t>(pub &'t dyn Table);
 
 #[async_trait]
 impl Source for TableLanes<'_> {
-    type Record = Change;
-
     async fn shards(&self) -> Result<Vec<Shard>, Error> {
         let lanes = self.0.shards().await?;
         Ok(lanes.into_iter().map(|lane| Shard { id: lane.clone(), lane, parents: Vec::new() }).collect())
     }
 
-    async fn read(&self, shard: &str, after: Position, limit: usize) -> Result<Portion<Change>, Error> {
+    async fn read(&self, shard: &str, after: Position, limit: usize) -> Result<FeedPortion, Error> {
         let changes = self.0.changes(shard, after, limit).await?;
-        let records = changes.into_iter().map(|change| (change.position, change)).collect();
-        Ok(Portion { records, ended: false, lost_through: None })
+        Ok(FeedPortion { changes, ended: false, lost_through: None })
     }
 }
 
@@ -67,16 +50,12 @@ pub struct TableShards(pub Arc<MemoryTable>);
 
 #[async_trait]
 impl Source for TableShards {
-    type Record = Change;
-
     async fn shards(&self) -> Result<Vec<Shard>, Error> {
         let shards = self.0.feed_shards().into_iter();
         Ok(shards.map(|shard| Shard { id: shard.id, lane: shard.lane, parents: shard.parents }).collect())
     }
 
-    async fn read(&self, shard: &str, after: Position, limit: usize) -> Result<Portion<Change>, Error> {
-        let found = self.0.read_shard(shard, after, limit)?;
-        let records = found.changes.into_iter().map(|change| (change.position, change)).collect();
-        Ok(Portion { records, ended: found.ended, lost_through: found.lost_through })
+    async fn read(&self, shard: &str, after: Position, limit: usize) -> Result<FeedPortion, Error> {
+        self.0.read_shard(shard, after, limit)
     }
 }

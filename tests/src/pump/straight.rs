@@ -37,7 +37,7 @@ pub async fn deliver_all<S: Source>(
     mut now: Timestamp,
     random: &mut Random,
     answers_lost_percent: u64,
-    mut handler: impl AsyncFnMut(Delivery<S::Record>) -> Outcome,
+    mut handler: impl AsyncFnMut(Delivery) -> Outcome,
 ) -> Result<Straight, Error> {
     let mut told = Straight::default();
     let mut stuck: BTreeMap<String, u32> = BTreeMap::new();

@@ -33,8 +33,6 @@ pub struct Chaos {
     pub bisects: bool,
     /// How many insights are put into effect again with another meaning.
     pub edits: u64,
-    /// Consumers of the feed stand still for more than a day, and the feed forgets.
-    pub outage: bool,
     /// Days are compacted meanwhile.
     pub compacts: bool,
 }
@@ -58,7 +56,6 @@ impl Chaos {
             latency_micros_max: [2_000, 20_000, 200_000][random.below(3) as usize],
             bisects: random.chance(50),
             edits: rough(random, &[0, 1, 3]),
-            outage: random.chance(0),
             compacts: random.chance(30),
         }
     }
@@ -81,7 +78,6 @@ impl Chaos {
             latency_micros_max,
             bisects: self.bisects,
             edits: 0,
-            outage: false,
             compacts: false,
         };
     }

@@ -154,11 +154,11 @@ impl Hub {
     }
 
     /// Before a call: others may come first. Its fate.
-    pub(super) async fn before(&self, is_write: bool) -> Fate {
-        let_go(if is_write { Place::Write } else { Place::Call }).await;
+    pub(super) async fn before(&self, place: Place) -> Fate {
+        let_go(place).await;
         let mut inner = self.held();
         inner.stats.calls += 1;
-        let (before, after) = (inner.chaos.before, if is_write { inner.chaos.after } else { 0 });
+        let (before, after) = (inner.chaos.before, if place == Place::Write { inner.chaos.after } else { 0 });
         let latency = inner.chaos.latency_micros_max;
         let fate = match inner.random.below(1_000) {
             drawn if drawn < before => Fate::FailsBefore,

@@ -106,8 +106,6 @@ pub(super) struct Life {
     broken: Option<Broken>,
     renumbered: u128,
     begun: BTreeSet<(usize, String, Position)>,
-    /// Which consumer stands still until when.
-    outage: Option<(Vec<Consumer>, Timestamp)>,
     /// Where the lanes of the feed stood when: what is older than a day is forgotten.
     heads: Vec<(Timestamp, Vec<Position>)>,
     is_calm: bool,
@@ -157,7 +155,6 @@ impl Life {
             broken: setting.broken,
             renumbered: 0,
             begun: BTreeSet::new(),
-            outage: None,
             heads: Vec::new(),
             is_calm: false,
         }
@@ -214,7 +211,6 @@ impl Life {
         mappings
             .chain(firings)
             .chain(self.open_steps().map(|(_, at)| at))
-            .chain(self.outage.iter().map(|(_, until)| *until))
             .chain(self.executor.next_time())
             .chain(self.ports.schedule.next().filter(|next| *next > now))
             .chain(self.ports.requests.next_visible())
@@ -348,11 +344,6 @@ impl Life {
                 self.open.remove(&at);
             }
         }
-    }
-
-    /// Whether the feed forgot something before its consumer had it.
-    pub(super) fn has_lost(&self, consumer: Consumer) -> bool {
-        self.mappings.iter().any(|(of, mapping)| *of == consumer && !mapping.lost.is_empty())
     }
 
     /// Puts dead letters back into the queue and has failed backfills go on, as an operator does once the cause is gone.

@@ -15,6 +15,7 @@ use tidemill_ports::{
 use tidemill_schemas::keys::Key;
 use tidemill_schemas::window::{Position, ShardId};
 
+use super::executor::Place;
 use super::hub::{Fate, Hub, outcome};
 use super::witness::Witness;
 use crate::memory::{MemoryQueue, MemorySchedule, MemoryTable, MemoryWorld};
@@ -73,7 +74,7 @@ pub(super) fn around(ports: &MemoryWorld, hub: &Arc<Hub>, witness: &Arc<Witness>
     }
 }
 
-pub(super) fn before() -> Error {
+fn before() -> Error {
     Error::Unavailable("a planned fault, before any effect".to_owned())
 }
 
@@ -81,34 +82,20 @@ fn after() -> Error {
     Error::Unknown("a planned fault, after the effect".to_owned())
 }
 
-/// One call that reads.
-async fn read<T>(
+/// One call; only a write can fail after its effect.
+async fn call<T>(
     hub: &Hub,
-    call: &'static str,
+    place: Place,
+    name: &'static str,
     key: &[u8],
     effect: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let result = match hub.before(false).await {
-        Fate::Works => effect.await,
-        Fate::FailsBefore | Fate::FailsAfter => Err(before()),
-    };
-    hub.after(call, key, outcome(&result)).await;
-    result
-}
-
-/// One call that writes.
-async fn write<T>(
-    hub: &Hub,
-    call: &'static str,
-    key: &[u8],
-    effect: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let result = match hub.before(true).await {
+    let result = match hub.before(place).await {
         Fate::Works => effect.await,
         Fate::FailsBefore => Err(before()),
         Fate::FailsAfter => effect.await.and(Err(after())),
     };
-    hub.after(call, key, outcome(&result)).await;
+    hub.after(name, key, outcome(&result)).await;
     result
 }
 
@@ -153,14 +140,14 @@ impl SimTable {
             self.witness.saw(&group);
             Ok(())
         };
-        write(&self.hub, self.name[2], &key, effect).await
+        call(&self.hub, Place::Write, self.name[2], &key, effect).await
     }
 }
 
 #[async_trait]
 impl Table for SimTable {
     async fn get(&self, key: &Key) -> Result<Option<Item>, Error> {
-        read(&self.hub, self.name[0], &text(key), self.inner.get(key)).await
+        call(&self.hub, Place::Call, self.name[0], &text(key), self.inner.get(key)).await
     }
 
     async fn query(&self, query: &Query) -> Result<Slice, Error> {
@@ -171,7 +158,7 @@ impl Table for SimTable {
             },
             ..query.clone()
         };
-        read(&self.hub, self.name[1], &query.partition, self.inner.query(&shorter)).await
+        call(&self.hub, Place::Call, self.name[1], &query.partition, self.inner.query(&shorter)).await
     }
 
     async fn write(&self, group: Vec<Write>) -> Result<(), Error> {
@@ -194,7 +181,7 @@ impl Table for SimTable {
         let mut items = Vec::with_capacity(keys.len());
         for some in keys.chunks(3) {
             let key = some.first().map(text).unwrap_or_default();
-            items.extend(read(&self.hub, self.name[0], &key, self.inner.get_each(some)).await?);
+            items.extend(call(&self.hub, Place::Call, self.name[0], &key, self.inner.get_each(some)).await?);
         }
         Ok(items)
     }
@@ -203,11 +190,11 @@ impl Table for SimTable {
         if self.broken == Some(Broken::WatermarkBlind) {
             return Ok(Vec::new());
         }
-        read(&self.hub, self.name[3], b"shards", self.inner.shards()).await
+        call(&self.hub, Place::Call, self.name[3], b"shards", self.inner.shards()).await
     }
 
     async fn changes(&self, shard: &str, after: Position, limit: usize) -> Result<Vec<Change>, Error> {
-        read(&self.hub, self.name[3], shard.as_bytes(), self.inner.changes(shard, after, limit)).await
+        call(&self.hub, Place::Call, self.name[3], shard.as_bytes(), self.inner.changes(shard, after, limit)).await
     }
 }
 
@@ -220,19 +207,19 @@ struct SimQueue {
 impl Queue for SimQueue {
     async fn send(&self, bodies: Vec<Bytes>, delay_seconds: u32) -> Result<(), Error> {
         let key = bodies.first().cloned().unwrap_or_default();
-        write(&self.hub, "send", &key, self.inner.send(bodies, delay_seconds)).await
+        call(&self.hub, Place::Write, "send", &key, self.inner.send(bodies, delay_seconds)).await
     }
 
     async fn receive(&self, limit: usize, hide_seconds: u32) -> Result<Vec<Message>, Error> {
-        write(&self.hub, "receive", b"", self.inner.receive(limit, hide_seconds)).await
+        call(&self.hub, Place::Write, "receive", b"", self.inner.receive(limit, hide_seconds)).await
     }
 
     async fn delete(&self, receipts: Vec<String>) -> Result<(), Error> {
-        write(&self.hub, "delete", b"", self.inner.delete(receipts)).await
+        call(&self.hub, Place::Write, "delete", b"", self.inner.delete(receipts)).await
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<Bytes>, Error> {
-        read(&self.hub, "dead letters", b"", self.inner.dead_letters(limit)).await
+        call(&self.hub, Place::Call, "dead letters", b"", self.inner.dead_letters(limit)).await
     }
 }
 
@@ -245,14 +232,14 @@ struct SimSchedule {
 impl Schedule for SimSchedule {
     async fn put(&self, entry: Entry) -> Result<(), Error> {
         let key = entry.name.clone();
-        write(&self.hub, "schedule", key.as_bytes(), self.inner.put(entry)).await
+        call(&self.hub, Place::Write, "schedule", key.as_bytes(), self.inner.put(entry)).await
     }
 
     async fn remove(&self, name: &str) -> Result<(), Error> {
-        write(&self.hub, "unschedule", name.as_bytes(), self.inner.remove(name)).await
+        call(&self.hub, Place::Write, "unschedule", name.as_bytes(), self.inner.remove(name)).await
     }
 
     async fn list(&self) -> Result<Vec<Entry>, Error> {
-        read(&self.hub, "schedules", b"", self.inner.list()).await
+        call(&self.hub, Place::Call, "schedules", b"", self.inner.list()).await
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn answer(outcome: Outcome) -> (Answer, Option<String>) {
 }
 
 /// Changes of the feed to one of their consumers.
-pub(super) async fn feed(context: Arc<Context>, consumer: Consumer, delivery: Delivery<Change>) -> End {
+pub(super) async fn feed(context: Arc<Context>, consumer: Consumer, delivery: Delivery) -> End {
     let lane = &delivery.range.lane;
     let outcome = match consumer {
         Consumer::Changes => on_changes(&context, lane, &delivery.records).await,
@@ -151,7 +151,7 @@ pub(super) fn ndjson(copies: &[Event]) -> String {
 }
 
 /// What a build without the totals' own positions would see: every delivery as if it were new.
-pub(super) fn renumbered(mut delivery: Delivery<Change>, last: &mut u128) -> Delivery<Change> {
+pub(super) fn renumbered(mut delivery: Delivery, last: &mut u128) -> Delivery {
     for change in &mut delivery.records {
         // Positions leave gaps of five at most: these stay ahead of the real ones.
         *last += 10;

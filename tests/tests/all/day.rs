@@ -1,11 +1,17 @@
 //! A day of the system: what arms it, what fires when, what is made good, and silence.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tidemill_aggregator::activity_store::ActivityStore;
 use tidemill_aggregator::additive::AdditiveCell;
 use tidemill_aggregator::definition_store::DefinitionStore;
 use tidemill_aggregator::plan::Plan;
 use tidemill_aggregator::total_store::{TotalStore, TotalsOf};
-use tidemill_ports::Schedule;
+use tidemill_ports::{Context, Entry, Error, Queue, Schedule};
+use tidemill_schemas::calendar::{Date, Period};
 use tidemill_schemas::keys::Tenant;
+use tidemill_schemas::request::Reason;
 use tidemill_schemas::time::Timestamp;
 use tidemill_tests::generator::Random;
 use tidemill_tests::world::{World, json};
@@ -159,4 +165,114 @@ async fn a_wrong_running_total_is_found_and_healed() {
     assert_eq!(answer["completeness"]["verified"], true, "healed: {answer}");
     let explained = json(&world.query("orders", "explain", "").await);
     assert_eq!(explained["drift"], 1, "counted once: {explained}");
+}
+
+#[tokio::test]
+async fn the_day_that_the_last_refreshes_began_is_closed_too() {
+    let mut world = started("2026-03-01T23:50:00Z", "UTC").await;
+    world.send(&order("a", "2026-03-01T23:49:00Z")).await;
+    live_until(&mut world, "2026-03-02T00:30:00Z").await;
+    let answer = day(&world, "2026-03-02", "2026-03-03").await;
+    assert_eq!(answer["completeness"]["verified"], false, "a refresh has begun it: {answer}");
+    live_until(&mut world, "2026-03-04T00:00:00Z").await;
+    let answer = day(&world, "2026-03-02", "2026-03-03").await;
+    assert_eq!(answer["completeness"]["verified"], true, "{answer}");
+    assert_eq!(answer["completeness"]["complete_through"], "2026-03-03T00:00:00Z", "{answer}");
+}
+
+#[tokio::test]
+async fn a_refresh_that_comes_after_its_day_is_over_takes_nothing_back() {
+    let mut world = started("2026-03-01T12:00:00Z", "UTC").await;
+    world.send(&order("a", "2026-03-01T11:59:00Z")).await;
+    live_until(&mut world, "2026-03-02T03:00:00Z").await;
+    let closed = day(&world, "2026-03-01", "2026-03-02").await;
+    assert_eq!(closed["completeness"]["verified"], true, "{closed}");
+    // The totals have seen more than the pages had when the day was closed.
+    world.send(&order("b", "2026-03-02T02:59:00Z")).await;
+    world.settle_feed(&mut Random::of(1)).await;
+    let first: Date = "2026-03-01".parse().expect("a date");
+    world.refresh("orders", first, first).await;
+    world.settle_requests(&mut Random::of(2)).await;
+    assert_eq!(day(&world, "2026-03-01", "2026-03-02").await["completeness"], closed["completeness"]);
+}
+
+/// Notes that events came, as whoever counts them does.
+async fn touch(context: &Context) {
+    let definitions = DefinitionStore::new(context).list(&Tenant::local()).await.expect("readable");
+    ActivityStore::new(context).touch(&Tenant::local(), &definitions).await.expect("noted");
+}
+
+async fn is_scheduled(world: &World, name: &str) -> bool {
+    world.ports.schedule.list().await.expect("memory lists").iter().any(|entry| entry.name == name)
+}
+
+/// A schedule in which events come just before an entry is removed.
+struct Interrupted {
+    context: Context,
+}
+
+#[async_trait]
+impl Schedule for Interrupted {
+    async fn put(&self, entry: Entry) -> Result<(), Error> {
+        self.context.schedule.put(entry).await
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), Error> {
+        touch(&self.context).await;
+        self.context.schedule.remove(name).await
+    }
+
+    async fn list(&self) -> Result<Vec<Entry>, Error> {
+        self.context.schedule.list().await
+    }
+}
+
+#[tokio::test]
+async fn events_that_come_while_a_schedule_is_removed_have_it_put_again() {
+    let mut world = started("2026-03-01T12:00:00Z", "UTC").await;
+    world.send(&order("a", "2026-03-01T11:59:00Z")).await;
+    world.settle(&mut Random::of(1)).await;
+    for name in ["main.refresh-5m", "main.repair", "main.rollup-UTC"] {
+        // Silence.
+        world.ports.clock.advance(3_600);
+        let context = world.ports.context();
+        let interrupted = Context { schedule: Arc::new(Interrupted { context: context.clone() }), ..context };
+        ActivityStore::new(&interrupted).disarm_if_quiet(&Tenant::local(), name).await.expect("disarmed or not");
+        assert!(is_scheduled(&world, name).await, "{name} is gone although events came");
+    }
+}
+
+#[tokio::test]
+async fn arming_again_leaves_a_rollup_that_is_under_way_a_successor() {
+    let mut world = started("2026-03-01T12:00:00Z", "UTC").await;
+    world.send(&order("a", "2026-03-01T11:59:00Z")).await;
+    world.settle(&mut Random::of(1)).await;
+    world.ports.clock.set(at("2026-03-02T01:00:10Z"));
+    let due = world.ports.schedule.due(at("2026-03-02T01:00:10Z"));
+    let under_way = due.into_iter().find(|(entry, _)| entry.name == "main.rollup-UTC");
+    let (_, scheduled) = under_way.expect("the rollup is due");
+    // It is under way when events end the silence; then it ends.
+    touch(&world.ports.context()).await;
+    world.ports.schedule.done("main.rollup-UTC", scheduled);
+    assert!(is_scheduled(&world, "main.rollup-UTC").await, "nothing will close the next day");
+}
+
+#[tokio::test]
+async fn a_rollup_lets_an_edited_definition_answer_that_nothing_else_would() {
+    let mut world = started("2026-03-01T12:00:00Z", "UTC").await;
+    world.send(&order("a", "2026-03-01T11:59:00Z")).await;
+    live_until(&mut world, "2026-03-04T00:00:00Z").await;
+    let old = day(&world, "2026-03-01", "2026-03-02").await["fingerprint"].clone();
+    world.apply("orders", &definition("UTC").replace("by: [country]", "where: amount > 1")).await;
+    // Its backfill is given up before it did anything.
+    let listed = json(&world.must("GET", "/v1/backfills", "").await);
+    let id = listed["backfills"][0]["id"].as_str().expect("an edit has one").to_owned();
+    world.must("DELETE", &format!("/v1/backfills/{id}"), "").await;
+    let units = world.ports.requests.receive(10, 1).await.expect("memory receives");
+    world.ports.requests.delete(units.into_iter().map(|unit| unit.receipt).collect()).await.expect("memory deletes");
+    assert_eq!(day(&world, "2026-03-01", "2026-03-02").await["fingerprint"], old);
+    let first: Date = "2026-03-01".parse().expect("a date");
+    world.request("orders", Period::Day, (first, first), Reason::Rollup).await;
+    world.settle_requests(&mut Random::of(3)).await;
+    assert_ne!(day(&world, "2026-03-01", "2026-03-02").await["fingerprint"], old);
 }

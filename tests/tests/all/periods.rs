@@ -290,6 +290,20 @@ async fn without_a_budget_a_rollup_is_partial_names_its_days_and_heals() {
     assert_eq!(status["partial_rollups"], 0, "{status}");
 }
 
+#[tokio::test]
+async fn a_partial_period_promises_nothing_from_its_first_missing_day_on() {
+    let all: Vec<Date> = calendar::dates(march().0, march().1).collect();
+    for lost in [&all[16..18], &all] {
+        let (mut world, ..) = a_month_of_days(0).await;
+        world.lose("orders", Period::Day, lost).await;
+        world.request("orders", Period::Month, march(), Reason::Rollup).await;
+        world.settle(&mut Random::of(5)).await;
+        let (snapshot, _) = &world.stored_periods("orders", Period::Month, march().0, march().0).await[&march().0];
+        assert!(snapshot.header.partial);
+        assert!(snapshot.header.watermark <= Zone::utc().start_of(lost[0]), "{:?}", snapshot.header);
+    }
+}
+
 /// What the minute's look at what changed does, whether or not it is armed.
 async fn heal(world: &mut World, random: &mut Random) {
     world.settle(random).await;

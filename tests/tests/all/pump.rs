@@ -55,7 +55,7 @@ async fn every_record_comes_in_order_per_lane_and_children_after_their_parents()
         let table = resharded(&mut random);
         let mut mapping = Mapping::new(Mode { batch_max: 7, ..Mode::patient() });
         let (mut through, mut first_seen) = (BTreeMap::<String, Position>::new(), Vec::new());
-        let handler = async |delivery: Delivery<Change>| {
+        let handler = async |delivery: Delivery| {
             let done = through.entry(delivery.range.lane.clone()).or_default();
             for change in &delivery.records {
                 if change.position > *done {
@@ -86,7 +86,7 @@ async fn a_retry_is_cut_anew() {
     write(&table, 0..50, 4);
     let (mut mapping, mut random) = (Mapping::new(Mode::patient()), Random::of(3));
     let mut lengths = Vec::new();
-    let handler = async |delivery: Delivery<Change>| {
+    let handler = async |delivery: Delivery| {
         lengths.push(delivery.records.len());
         if lengths.len() < 20 { Outcome::RetryFrom(delivery.range.first) } else { Outcome::Done }
     };
@@ -129,7 +129,7 @@ async fn a_poison_record_costs_itself_and_is_told() {
         let mode = Mode { retries_max: Some(2), bisects: true, ..Mode::patient() };
         let (mut mapping, mut random) = (Mapping::new(mode), Random::of(seed));
         let mut done = std::collections::BTreeSet::new();
-        let handler = async |delivery: Delivery<Change>| {
+        let handler = async |delivery: Delivery| {
             if delivery.records.iter().any(|change| rank(change) == poison) {
                 return Outcome::Park("poison".to_owned());
             }
@@ -197,7 +197,7 @@ async fn the_real_handlers_count_each_event_once() {
         let context = Arc::clone(&world.context);
         for is_seal in [false, true] {
             let mut mapping = Mapping::new(Mode { batch_max: 9, ..Mode::patient() });
-            let handler = async |delivery: Delivery<Change>| {
+            let handler = async |delivery: Delivery| {
                 let lane = &delivery.range.lane;
                 if is_seal {
                     on_seal(&context, lane, &delivery.records).await

@@ -83,9 +83,6 @@ impl Life {
 
     pub(super) fn begin_deliveries(&mut self, at: usize) {
         let now = self.now();
-        if self.outage.as_ref().is_some_and(|(still, _)| still.contains(&self.mappings[at].0)) {
-            return;
-        }
         let (consumer, mapping) = &mut self.mappings[at];
         let consumer = *consumer;
         let table = if consumer == Consumer::Records { &self.log } else { &self.ports.events };

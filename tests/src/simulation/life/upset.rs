@@ -1,16 +1,15 @@
-//! What goes wrong by itself: shards that end, clocks that jump, consumers that stand still, tasks that die or go on later.
+//! What goes wrong by itself: shards that end, clocks that jump, tasks that die or go on later.
 
 use std::sync::Arc;
 
 use futures::FutureExt;
-use tidemill_ports::{Schedule, Table, When};
+use tidemill_ports::Table;
 use tidemill_schemas::time::{MICROS_PER_DAY, MICROS_PER_SECOND, Timestamp};
 use tidemill_schemas::window::Position;
 
 use super::super::executor::Place;
-use super::super::start::{self, Consumer, Flight};
+use super::super::start::{self, Flight};
 use super::Life;
-use crate::pump::TableShards;
 
 /// Seconds between two looks at where the lanes of the feed stand.
 const FORGET_LOOK_SECONDS: i64 = 600;
@@ -33,39 +32,9 @@ impl Life {
         self.heads.retain(|(at, _)| at.plus_micros(2 * MICROS_PER_DAY) > now);
     }
 
-    /// Consumers of the feed stand still for more than a day. It begins while something waits and somebody looks.
-    fn break_down(&mut self) {
-        let now = self.now();
-        if self.outage.as_ref().is_some_and(|(_, until)| *until <= now) {
-            self.outage = None;
-            self.hub.note("outage", || "over".to_owned());
-        }
-        if !self.chaos.outage || self.outage.is_some() || now < self.script.begin.plus_micros(MICROS_PER_DAY / 4) {
-            return;
-        }
-        let armed = self.ports.schedule.list().now_or_never().expect("memory is at once").expect("memory lists");
-        let is_watched =
-            armed.iter().any(|entry| entry.name.contains("repair") && matches!(entry.when, When::EveryMinutes(_)));
-        let source = TableShards(Arc::clone(&self.ports.events));
-        let seals = self.mappings.iter().filter(|(consumer, _)| *consumer == Consumer::Seal);
-        let mut idle = seals.map(|(_, mapping)| mapping.is_idle(&source).now_or_never().expect("memory is at once"));
-        if is_watched && idle.all(|idle| !idle.expect("memory reads")) {
-            let still = match self.random.below(3) {
-                0 => vec![Consumer::Seal],
-                1 => vec![Consumer::Changes],
-                _ => vec![Consumer::Changes, Consumer::Seal],
-            };
-            self.hub.count(|stats| stats.upheavals += 1);
-            self.hub.note("outage", || format!("of {still:?}"));
-            self.outage = Some((still, now.plus_seconds(self.random.between(20, 40) * 3_600)));
-            self.chaos.outage = false;
-        }
-    }
-
     /// What goes wrong by itself.
     pub(super) fn upset(&mut self) {
         self.forget();
-        self.break_down();
         if self.random.below(1_000) < self.chaos.reshard {
             let table = if self.random.chance(30) { &self.log } else { &self.ports.events };
             let lanes = table.shards().now_or_never().expect("memory is at once").expect("memory has shards").len();

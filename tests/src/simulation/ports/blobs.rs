@@ -14,6 +14,7 @@ use object_store::{
     PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
+use super::super::executor::Place;
 use super::super::hub::{Fate, Hub};
 
 /// Blobs whose every call lets go before and after.
@@ -35,12 +36,12 @@ fn fault() -> object_store::Error {
 
 async fn call<T>(
     hub: &Hub,
+    place: Place,
     name: &'static str,
     path: &str,
-    is_write: bool,
     effect: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    let result = match hub.before(is_write).await {
+    let result = match hub.before(place).await {
         Fate::Works => effect.await,
         Fate::FailsBefore => Err(fault()),
         Fate::FailsAfter => effect.await.and(Err(fault())),
@@ -66,11 +67,11 @@ struct SimUpload {
 impl MultipartUpload for SimUpload {
     fn put_part(&mut self, part: PutPayload) -> UploadPart {
         let (hub, path, part) = (Arc::clone(&self.hub), self.path.clone(), self.inner.put_part(part));
-        async move { call(&hub, "put part", &path, true, part).await }.boxed()
+        async move { call(&hub, Place::Write, "put part", &path, part).await }.boxed()
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        call(&self.hub, "put parts", &self.path, true, self.inner.complete()).await
+        call(&self.hub, Place::Write, "put parts", &self.path, self.inner.complete()).await
     }
 
     async fn abort(&mut self) -> Result<()> {
@@ -81,7 +82,7 @@ impl MultipartUpload for SimUpload {
 #[async_trait]
 impl ObjectStore for SimBlobs {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        call(&self.hub, "put", location.as_ref(), true, self.inner.put_opts(location, payload, options)).await
+        call(&self.hub, Place::Write, "put", location.as_ref(), self.inner.put_opts(location, payload, options)).await
     }
 
     async fn put_multipart_opts(
@@ -90,16 +91,16 @@ impl ObjectStore for SimBlobs {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let begun = self.inner.put_multipart_opts(location, options);
-        let inner = call(&self.hub, "begin parts", location.as_ref(), true, begun).await?;
+        let inner = call(&self.hub, Place::Write, "begin parts", location.as_ref(), begun).await?;
         Ok(Box::new(SimUpload { inner, hub: Arc::clone(&self.hub), path: location.to_string() }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        call(&self.hub, "get", location.as_ref(), false, self.inner.get_opts(location, options)).await
+        call(&self.hub, Place::Call, "get", location.as_ref(), self.inner.get_opts(location, options)).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        call(&self.hub, "get ranges", location.as_ref(), false, self.inner.get_ranges(location, ranges)).await
+        call(&self.hub, Place::Call, "get ranges", location.as_ref(), self.inner.get_ranges(location, ranges)).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -110,7 +111,7 @@ impl ObjectStore for SimBlobs {
                 let location = location?;
                 let one = futures::stream::iter([Ok(location.clone())]).boxed();
                 let effect = async { inner.delete_stream(one).next().await.unwrap_or(Ok(location.clone())) };
-                call(&hub, "remove", location.as_ref(), true, effect).await
+                call(&hub, Place::Write, "remove", location.as_ref(), effect).await
             }
         };
         locations.then(delete).boxed()
@@ -120,7 +121,7 @@ impl ObjectStore for SimBlobs {
         let (hub, inner) = (Arc::clone(&self.hub), self.inner.list(prefix));
         let prefix = prefix.map(ToString::to_string).unwrap_or_default();
         let first = async move {
-            match call(&hub, "list", &prefix, false, async { Ok(()) }).await {
+            match call(&hub, Place::Call, "list", &prefix, async { Ok(()) }).await {
                 Ok(()) => inner,
                 Err(why) => futures::stream::iter([Err(why)]).boxed(),
             }
@@ -130,10 +131,10 @@ impl ObjectStore for SimBlobs {
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let name = prefix.map(ToString::to_string).unwrap_or_default();
-        call(&self.hub, "list", &name, false, self.inner.list_with_delimiter(prefix)).await
+        call(&self.hub, Place::Call, "list", &name, self.inner.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        call(&self.hub, "copy", from.as_ref(), true, self.inner.copy_opts(from, to, options)).await
+        call(&self.hub, Place::Write, "copy", from.as_ref(), self.inner.copy_opts(from, to, options)).await
     }
 }
